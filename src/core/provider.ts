@@ -1,0 +1,312 @@
+/**
+ * The provider interface: everything that the author of a provider needs to know.
+ *
+ * A provider turns the specs that the controllers give it into a backend's objects. Every effect is a value before it
+ * is a call: `plan` says what should be, `observe` what is, `diff` which writes lead from one to the other, `apply`
+ * does one write, `progress` says how far it is. `defineLoadBalancers` (define.ts) drives the five.
+ */
+
+export type Cidr = string & { readonly __brand: 'Cidr' };
+export type Protocol = 'TCP' | 'UDP' | 'SCTP';
+export type IpFamily = 'ipv4' | 'ipv6';
+
+/** What the service controller wants, in words that every backend understands. Equal specs are deep-equal. */
+export interface LoadBalancerSpec {
+  /** 'namespace/name': for people, and the identity only where a backend cannot record the UID (Google Cloud). */
+  readonly key: string;
+  /** Service UID: the identity that a provider tags with. */
+  readonly uid: string;
+  readonly cluster: string;
+  /** Absent: the provider decides. */
+  readonly scheme?: 'internet' | 'internal';
+  readonly families: readonly IpFamily[];
+  /** spec.loadBalancerIP only; what annotations ask for is in `options`, precedence is the provider's. Empty: the provider chooses. */
+  readonly addresses: readonly string[];
+  /** Normalised, sorted; empty means all. */
+  readonly sources: readonly Cidr[];
+  readonly listeners: readonly Listener[];
+  /** 'none': the backend needs no targets (on-prem). Then node events queue nothing, and missing nodes or node ports are no error. */
+  readonly targetKind: 'node' | 'pod' | 'none';
+  /** Sorted by id; the array is shared between specs with equal targets. */
+  readonly targets: readonly Target[];
+  readonly trafficPolicy: 'cluster' | 'local';
+  /** Client-IP affinity in seconds; absent means none. */
+  readonly affinitySeconds?: number;
+  readonly health: HealthCheck;
+  /** The provider's annotations: full keys, values verbatim, unknown keys included. */
+  readonly options: Readonly<Record<string, string>>;
+  /** What address pools select on (on-prem); sorted keys. */
+  readonly service: ServiceFacts;
+}
+export interface ServiceFacts {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly selector: Readonly<Record<string, string>>;
+  readonly ipFamilyPolicy: 'SingleStack' | 'PreferDualStack' | 'RequireDualStack';
+  readonly clusterIPs: readonly string[];
+  readonly loadBalancerClass?: string;
+  /** Those that are not ours. */
+  readonly finalizers: readonly string[];
+  readonly trafficDistribution?: string;
+  /** Serving endpoints in all; only when the provider asks by `Interpretation.countEndpoints`, else every pod change were a new spec. */
+  readonly endpoints?: number;
+}
+export interface Listener {
+  /** Service port name, '' when the Service has one unnamed port. */
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+  /** NodePort, or the pod port when every target has the same one. */
+  readonly targetPort: number;
+  readonly appProtocol?: string;
+  /** Set when spec.targetPort is a name. */
+  readonly targetPortName?: string;
+}
+export interface Target {
+  /** providerID of the node, or UID of the pod. */
+  readonly id: string;
+  readonly node: string;
+  readonly address: string;
+  readonly zone?: string;
+  /** Serving endpoints on this node; only under `countEndpoints`. */
+  readonly endpoints?: number;
+  /** Listener name to port, where a named pod port differs from Listener.targetPort. */
+  readonly ports?: Readonly<Record<string, number>>;
+  /** Keep the connections that exist, take no new ones. */
+  readonly draining?: true;
+}
+export interface HealthCheck {
+  readonly protocol: 'TCP' | 'HTTP';
+  readonly port: number;
+  readonly path?: string;
+}
+
+/** One entry of status.loadBalancer.ingress. */
+export interface Ingress {
+  readonly ip?: string;
+  readonly hostname?: string;
+  readonly ipMode?: 'VIP' | 'Proxy';
+  readonly ports?: readonly { readonly port: number; readonly protocol: Protocol; readonly error?: string }[];
+}
+/** Asked for, not possible on this backend, although it serves: becomes a Degraded condition. */
+export interface Shortfall {
+  readonly reason: string;
+  readonly message: string;
+  readonly field?: string;
+}
+export interface Pending {
+  readonly state: 'pending';
+  readonly reason: string;
+  readonly retryAfterMs: number;
+}
+/** What the service controller writes for the provider: annotations on the Service (null removes), events instead of its own generic one. */
+export interface Report {
+  readonly annotations?: Readonly<Record<string, string | null>>;
+  readonly events?: readonly {
+    readonly type: 'Normal' | 'Warning';
+    readonly reason: string;
+    readonly message: string;
+  }[];
+}
+export type Progress =
+  | ({
+      readonly state: 'ready';
+      readonly ingress: readonly Ingress[];
+      readonly shortfalls?: readonly Shortfall[];
+    } & Report)
+  | (Pending & Report);
+export type Removal = ({ readonly done: true } | ({ readonly done: false } & Omit<Pending, 'state'>)) & Report;
+
+/** One write, as data: printed by `fairlead plan`, counted, logged, asserted on. */
+export interface Action<Kind extends string = string> {
+  /** The backend's own operation name: 'CreateListener'. */
+  readonly kind: Kind;
+  /** What it works on, in the backend's words. */
+  readonly target: string;
+  /** Why, in a sentence fit for a person. */
+  readonly reason: string;
+}
+
+/** A Service as providers know it: some clouds can only be asked by uid, some only by name. */
+export interface ServiceRef {
+  readonly uid: string;
+  /** 'namespace/name'. */
+  readonly key: string;
+}
+
+/** What a provider author writes. Idempotent. No state between calls, except a cache that `observe` could rebuild (on-prem's allocator). */
+export interface LoadBalancerParts<Desired, Observed, Act extends Action> {
+  /** True: leftovers are found by UID without a finalizer, so finalizer, annotations, conditions and ingress may go in one patch after `ensure`. */
+  readonly selfCleaning?: true;
+  /** Pure, optional. What this backend reads from a Service before targets are chosen; core/service/desired.ts calls it. */
+  interpret?(service: ServiceView): Interpretation;
+  /** Pure. Throws ProviderError 'invalid' with the field. */
+  plan(spec: LoadBalancerSpec): Desired;
+  /** Reads only. Absence is a value, never an error; 'could not tell' is an error, never absence. */
+  observe(service: ServiceRef, call: Call): Promise<Observed>;
+  /** Everything that carries this cluster's mark, in bulk reads, with uid or key, whichever the backend records; matched by uid first, by key only without one. A part that has no bulk read may be left `unread`: `diff` emits nothing for it, a spec change or the audit reads it first. */
+  observeAll(
+    call: Call,
+  ): Promise<readonly { readonly uid?: string; readonly key?: string; readonly observed: Observed }[]>;
+  /**
+   * Pure. Stages in order; the actions of one stage are independent and run side by side, and a failed one does not cancel its
+   * siblings. A crash after any action converges later. `undefined` deletes everything owned.
+   */
+  diff(desired: Desired | undefined, observed: Observed): readonly (readonly Act[])[];
+  /** One write. Success when the effect is already there. Resolves names to ids itself. */
+  apply(action: Act, call: Call): Promise<void>;
+  /** Pure. For `undefined`, 'ready' means that no part is left at all. */
+  progress(desired: Desired | undefined, observed: Observed): Progress;
+}
+export interface ServiceView {
+  readonly facts: ServiceFacts;
+  readonly options: Readonly<Record<string, string>>;
+  readonly trafficPolicy: 'cluster' | 'local';
+}
+export interface Interpretation {
+  /** Absent: the provider decides (AWS keeps what exists). */
+  readonly scheme?: 'internet' | 'internal';
+  readonly targetKind?: 'node' | 'pod' | 'none';
+  /** By the node's name, labels and taints; the exclude label and the common rules come first. */
+  readonly acceptsNode?: (node: {
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly taints: readonly string[];
+    readonly ready: 'True' | 'False' | 'Unknown' | '';
+  }) => boolean;
+  /** Fill `endpoints` of the spec and its targets. */
+  readonly countEndpoints?: true;
+  /** Not-ready pods count when ContainersReady (AWS readiness gates; the controller then watches pods). */
+  readonly containersReady?: true;
+  readonly health?: HealthCheck;
+}
+/** What the service controller sees: made by defineLoadBalancers(parts), which hides the type parameters. */
+export interface LoadBalancers {
+  /** True: leftovers are found by UID without a finalizer, so finalizer, annotations, conditions and ingress may go in one patch after `ensure`. */
+  readonly selfCleaning?: true;
+  readonly interpret?: (service: ServiceView) => Interpretation;
+  preview(spec: LoadBalancerSpec | undefined, service: ServiceRef, call: Call): Promise<readonly (readonly Action[])[]>;
+  ensure(spec: LoadBalancerSpec, call: Call): Promise<Progress>;
+  remove(service: ServiceRef, call: Call): Promise<Removal>;
+  /** One bulk read. For each spec what is still to do; for each owned UID without a spec, what would remove it. */
+  audit(specs: readonly LoadBalancerSpec[], call: Call): Promise<Audit>;
+}
+/** Both maps by uid; an orphan without a uid by key. */
+export interface Audit {
+  readonly specs: ReadonlyMap<string, Verdict>;
+  readonly orphans: ReadonlyMap<string, readonly Action[]>;
+}
+export type Verdict =
+  | { readonly actions: readonly Action[]; readonly progress: Progress }
+  | { readonly error: unknown };
+
+export interface Route {
+  /** The cloud's id; absent on a wanted route. */
+  readonly id?: string;
+  readonly node: string;
+  readonly destination: Cidr;
+  /** providerID, instance link or address: whatever the cloud routes to. */
+  readonly nextHop: string;
+  readonly blackhole?: true;
+}
+export interface Routes {
+  list(call: Call): Promise<readonly Route[]>;
+  create(route: Route, call: Call): Promise<void>;
+  remove(route: Route, call: Call): Promise<void>;
+  /** One call where the cloud has it (AWS ReplaceRoute); without it the controller deletes first, then creates. */
+  replace?(old: Route, wanted: Route, call: Call): Promise<void>;
+}
+export interface NodeAddress {
+  readonly type: 'InternalIP' | 'ExternalIP' | 'InternalDNS' | 'ExternalDNS' | 'Hostname';
+  readonly address: string;
+}
+export interface NodeRef {
+  readonly name: string;
+  /** Absent before the node is initialised. */
+  readonly providerId?: string;
+  readonly addresses: readonly NodeAddress[];
+}
+export interface Instance {
+  readonly providerId: string;
+  readonly type: string;
+  readonly zone: string;
+  readonly region: string;
+  readonly addresses: readonly NodeAddress[];
+  readonly shutdown: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+export interface Instances {
+  /** By node name. `undefined` means that the cloud says it is gone; a failed read throws. Bulk where the cloud can. */
+  find(nodes: readonly NodeRef[], call: Call): Promise<ReadonlyMap<string, Instance | undefined>>;
+}
+
+/** Any member but `name` and `close` may be missing: that part of the controller then stays off and says so. */
+export interface Provider {
+  readonly name: string;
+  /** Values of spec.loadBalancerClass that are ours besides none. */
+  readonly classes?: readonly string[];
+  /** True: classless Services only with --default-class (AWS, GCP). */
+  readonly classlessByFlag?: true;
+  readonly loadBalancers?: LoadBalancers;
+  readonly routes?: Routes;
+  readonly instances?: Instances;
+  close(): Promise<void>;
+}
+/** What `--provider ./my-provider.js` or a package must export. */
+export interface ProviderModule {
+  readonly apiVersion: 1;
+  create(context: ProviderContext): Promise<Provider>;
+}
+export interface ProviderContext {
+  readonly cluster: string;
+  /** The provider's own section of the config file, unvalidated. */
+  readonly config: unknown;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Further Kubernetes objects (pools, peers); resolves when synced. A kind that does not exist is empty, warned once, asked for again every 30 s. */
+  objects(resource: ResourceName): Promise<ObjectReader>;
+  /** Every write of the provider to the API server goes through here: field manager, deadlines, limits and the leadership check are inside. */
+  readonly kube: {
+    create(resource: ResourceName, object: object, call: Call): Promise<unknown>;
+    patch(
+      resource: ResourceName,
+      name: { readonly namespace?: string; readonly name: string; readonly subresource?: 'status' },
+      body: object,
+      call: Call,
+    ): Promise<unknown>;
+    remove(
+      resource: ResourceName,
+      name: { readonly namespace?: string; readonly name: string; readonly uid?: string },
+      call: Call,
+    ): Promise<void>;
+  };
+  /** Reconcile these Services (or all) soon, at low priority. */
+  resync(reason: string, uids?: readonly string[]): void;
+}
+export interface ResourceName {
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+}
+export interface ObjectReader {
+  list(): readonly unknown[];
+  onChange(listener: () => void): void;
+}
+
+/** Passed to every IO call. Never a global. */
+export interface Call {
+  /** Aborts on deadline, shutdown and loss of leadership. Give it to every request. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  /** The provider's limiter: wrap each request in it. */
+  limit<T>(fn: () => Promise<T>, how?: { readonly class?: string; readonly priority?: number }): Promise<T>;
+}
+export interface Clock {
+  /** Wall time in ms since 1970, for stamps only. */
+  now(): number;
+  /** Never goes back: for ages and deadlines. */
+  monotonicMs(): number;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+export type Log = Readonly<Record<'debug' | 'info' | 'warn' | 'error', (fields: object, message: string) => void>>;
