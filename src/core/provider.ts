@@ -265,8 +265,13 @@ export interface ProviderContext {
   readonly log: Log;
   readonly clock: Clock;
   /** Further Kubernetes objects (pools, peers); resolves when synced. A kind that does not exist is empty, warned once, asked for again every 30 s. */
-  objects(resource: ResourceName): Promise<ObjectReader>;
-  /** Every write of the provider to the API server goes through here: field manager, deadlines, limits and the leadership check are inside. */
+  objects(resource: ResourceName, scope?: ObjectScope): Promise<ObjectReader>;
+  /**
+   * Every write of the provider to the API server goes through here: field manager, deadlines, limits and the leadership
+   * check are inside. `patch` is a JSON merge patch (RFC 7386), guarded by `metadata.resourceVersion` and `metadata.uid`
+   * where the body carries them. Errors are ProviderErrors with the codes FL_KUBE_*: FL_KUBE_UNREACHABLE alone leaves open
+   * whether the write took effect.
+   */
   readonly kube: {
     create(resource: ResourceName, object: object, call: Call): Promise<unknown>;
     patch(
@@ -289,9 +294,18 @@ export interface ResourceName {
   readonly version: string;
   readonly plural: string;
 }
+/** Narrows what `objects` watches: RBAC may allow no more, and a cluster may hold very many of a kind. */
+export interface ObjectScope {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+}
+/** A view of a store that a watch keeps current. Objects are shared and read-only. */
 export interface ObjectReader {
   list(): readonly unknown[];
-  onChange(listener: () => void): void;
+  /** By 'namespace/name', or 'name' for objects of the cluster. */
+  get(key: string): unknown;
+  /** Called after each change: `old` is absent for a new object, `now` for one that went. */
+  onChange(listener: (old: unknown, now: unknown) => void): void;
 }
 
 /** Passed to every IO call. Never a global. */
