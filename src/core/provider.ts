@@ -315,7 +315,14 @@ export interface Call {
   readonly log: Log;
   /** The provider's limiter: wrap each request in it. */
   limit<T>(fn: () => Promise<T>, how?: { readonly class?: string; readonly priority?: number }): Promise<T>;
+  /** Told by `defineLoadBalancers` what a run is about to do; for events, metrics and tests. Providers need not call it. */
+  readonly trace?: (step: Step) => void;
 }
+/** A phase that begins, or one write that begins (`apply`) or has ended (`applied`, with `error` when it failed). */
+export type Step =
+  | { readonly at: 'plan' | 'observe' | 'diff' | 'progress' }
+  | { readonly at: 'apply'; readonly action: Action }
+  | { readonly at: 'applied'; readonly action: Action; readonly error?: unknown };
 export interface Clock {
   /** Wall time in ms since 1970, for stamps only. */
   now(): number;
