@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { ask, kubectl } from './ask.ts';
+import { realApi, serviceAccountToken } from './cluster.ts';
+
+test('a real API server of our own', async (t) => {
+  const api = await realApi(t);
+  const settings = '/api/v1/namespaces/default/configmaps';
+
+  await t.test('kubectl works with the kubeconfig that was written', async () => {
+    const ran = await kubectl(api, ['get', 'namespaces', '-o', 'name']);
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.ok(ran.stdout.split('\n').includes('namespace/kube-system'));
+  });
+
+  await t.test('after a kill nobody answers, after a start everything is there again at the same place', async () => {
+    assert.equal((await ask(api, 'POST', settings, { metadata: { name: 'kept' }, data: { a: '1' } })).status, 201);
+    const trusted = readFileSync(api.caFile, 'utf8');
+    await api.kill();
+    await assert.rejects(ask(api, 'GET', settings), { code: 'ECONNREFUSED' });
+    await api.kill();
+    await api.start();
+    await api.start();
+    const kept = await ask(api, 'GET', `${settings}/kept`);
+    assert.deepEqual((kept.json as { data: object }).data, { a: '1' });
+    assert.equal(readFileSync(api.caFile, 'utf8'), trusted);
+  });
+
+  await t.test('a service account gets a token and only its own rights', async () => {
+    await ask(api, 'POST', '/api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'reader' } });
+    const token = await serviceAccountToken(api, 'default', 'reader');
+    const review = await ask({ ...api, token }, 'POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', {});
+    assert.equal(
+      (review.json as { status: { userInfo: { username: string } } }).status.userInfo.username,
+      'system:serviceaccount:default:reader',
+    );
+    assert.equal((await ask({ ...api, token }, 'GET', settings)).status, 403);
+
+    const kubeconfig = api.writeKubeconfig({ name: 'reader', token });
+    const ran = await kubectl({ ...api, kubeconfig }, ['get', 'configmaps']);
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, /system:serviceaccount:default:reader/);
+  });
+
+  await t.test('a token of an account that does not exist is an error that says so', async () => {
+    await assert.rejects(serviceAccountToken(api, 'default', 'nobody'), /no token for default\/nobody: 404/);
+  });
+
+  await t.test('stop leaves no folder and no listener; twice is once', async () => {
+    await api.stop();
+    await api.stop();
+    assert.equal(existsSync(api.folder), false);
+    await assert.rejects(ask({ ...api, url: api.url.replace('https', 'http') }, 'GET', '/'), { code: 'ECONNREFUSED' });
+  });
+});
+
+test('a flag that the API server refuses fails at once with its own words', async (t) => {
+  await assert.rejects(
+    realApi(t, { args: ['--no-such-flag'] }),
+    /kube-apiserver ended by itself \(exit 1\):.*no-such-flag/s,
+  );
+});
+
+test('a start has a limit', async (t) => {
+  await assert.rejects(realApi(t, { startMs: 1 }), /\/readyz is not there after 1 ms/);
+});
