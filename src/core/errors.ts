@@ -16,6 +16,56 @@ export interface ErrorEntry {
 
 /** code -> meaning; sorted by code. */
 export const errorCatalogue = {
+  FL_ADDRESS_AVOIDED: {
+    kind: 'invalid',
+    title: 'The requested address ends in .0 or .255, and its pool avoids those.',
+    help: 'Ask for another address, or unset avoidBuggyIPs on the pool.',
+  },
+  FL_ADDRESS_COUNT_INVALID: {
+    kind: 'invalid',
+    title: 'The number of addresses asked for is not possible.',
+    help: 'fairlead.dev/address-count is a whole number from 1 to 8 and does not go together with fairlead.dev/address-pools.',
+  },
+  FL_ADDRESS_FAMILY: {
+    kind: 'invalid',
+    title: 'The requested addresses are not of the IP families of the Service.',
+    help: 'Ask for addresses of exactly the families of spec.clusterIPs.',
+  },
+  FL_ADDRESS_IN_USE: {
+    kind: 'quota',
+    title: 'The requested address is taken.',
+    help: 'Ask for another one, or share it: equal metallb.io/allow-shared-ip on both Services, different ports, and equal selectors if externalTrafficPolicy is Local.',
+  },
+  FL_ADDRESS_INVALID: {
+    kind: 'invalid',
+    title: 'What is asked for is not an IP address.',
+    help: 'Write addresses as 192.0.2.10 or 2001:db8::10, a comma between two.',
+  },
+  FL_ADDRESS_NOT_IN_POOL: {
+    kind: 'invalid',
+    title: 'No single pool has all the requested addresses.',
+    help: 'Ask for addresses of one pool, or add them to a pool.',
+  },
+  FL_ADDRESS_REQUEST_AMBIGUOUS: {
+    kind: 'invalid',
+    title: 'Two fields ask for an address in ways that exclude each other.',
+    help: 'Keep one of the two that the message names.',
+  },
+  FL_CLUSTER_IP_MISSING: {
+    kind: 'invalid',
+    title: 'The Service has no cluster IP, so its IP family is unknown.',
+    help: 'Leave spec.clusterIP unset and the API server assigns one; headless Services get no external address.',
+  },
+  FL_DUAL_STACK_MISSING: {
+    kind: 'invalid',
+    title: 'RequireDualStack needs cluster IPs of both families.',
+    help: 'Use PreferDualStack or SingleStack, or a cluster with Service ranges of both families.',
+  },
+  FL_KUBE_CONFIG: {
+    kind: 'invalid',
+    title: 'The kubeconfig cannot be used.',
+    help: 'The message names the file and the entry; `kubectl config view` shows what kubectl reads.',
+  },
   FL_KUBE_CONFLICT: {
     kind: 'conflict',
     title: 'The object changed on the API server since it was read (409 Conflict).',
@@ -60,6 +110,51 @@ export const errorCatalogue = {
     kind: 'transient',
     title: 'No answer came to a request: it may or may not have taken effect.',
     help: 'Fairlead reads what is there and decides anew. If it lasts, look at the network to the API server.',
+  },
+  FL_POOL_DISABLED: {
+    kind: 'quota',
+    title: 'The pool is being drained and gives no new addresses.',
+    help: 'Ask for another pool, or remove fairlead.dev/disabled from this one.',
+  },
+  FL_POOL_EXHAUSTED: {
+    kind: 'quota',
+    title: 'No pool has a free address.',
+    help: 'Add addresses to a pool, or free some; the Service is served by itself then.',
+  },
+  FL_POOL_FAMILY: {
+    kind: 'invalid',
+    title: 'The requested pools have no addresses of an IP family of the Service.',
+    help: 'Ask for another pool, or add a range of that family to it.',
+  },
+  FL_POOL_INCOMPATIBLE: {
+    kind: 'invalid',
+    title: 'The serviceAllocation of the pool does not let this Service in.',
+    help: 'Ask for another pool, or add the namespace or the labels of the Service to the pool.',
+  },
+  FL_POOL_INVALID: {
+    kind: 'invalid',
+    title: 'An IPAddressPool is not valid.',
+    help: 'The message names each field and what is right; the last valid pools stay in use.',
+  },
+  FL_POOL_MISSING: {
+    kind: 'quota',
+    title: 'No pool gives addresses to this Service.',
+    help: 'Create an IPAddressPool, or let one in with autoAssign and serviceAllocation.',
+  },
+  FL_POOL_UNKNOWN: {
+    kind: 'invalid',
+    title: 'The requested pool does not exist.',
+    help: 'Correct the name, or create the IPAddressPool.',
+  },
+  FL_QUOTA_NAMESPACE: {
+    kind: 'quota',
+    title: 'The namespace holds as many addresses of the pool as it may.',
+    help: 'Free some, or raise fairlead.dev/quota on the pool.',
+  },
+  FL_RETAIN_INVALID: {
+    kind: 'invalid',
+    title: 'fairlead.dev/retain is not a duration.',
+    help: 'Write it as 30m or 24h.',
   },
 } as const satisfies Record<`FL_${string}`, ErrorEntry>;
 
