@@ -111,6 +111,11 @@ export const errorCatalogue = {
     title: 'No answer came to a request: it may or may not have taken effect.',
     help: 'Fairlead reads what is there and decides anew. If it lasts, look at the network to the API server.',
   },
+  FL_LEASE_DURATIONS: {
+    kind: 'invalid',
+    title: 'The durations of the leader election do not fit together.',
+    help: 'Lease duration > renew deadline > 1.2 x retry period, for example 15s, 10s, 2s.',
+  },
   FL_POOL_DISABLED: {
     kind: 'quota',
     title: 'The pool is being drained and gives no new addresses.',
