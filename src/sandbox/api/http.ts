@@ -1,0 +1,127 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { pipeline } from 'node:stream';
+import { unauthorized } from './status.ts';
+import type { Handler } from './transport.ts';
+
+export interface ListenOptions {
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** 0 or a taken one: the system chooses. Default 0. */
+  readonly port?: number;
+  /** PEM; absent: http. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+  /** Bearer token that every request must carry; absent: none. */
+  readonly token?: string;
+}
+
+export interface Listening {
+  /** 'http://127.0.0.1:43211'. */
+  readonly url: string;
+  readonly port: number;
+  /** For kubectl and client-node, as YAML. */
+  readonly kubeconfig: string;
+  /** Cuts open connections and frees the port. */
+  close(): Promise<void>;
+}
+
+const mostBodyBytes = 8 * 2 ** 20;
+
+/** Serves the handler over HTTP, one connection error for each one that the handler rejects with. */
+export async function listenHttp(handle: Handler, options: ListenOptions): Promise<Listening> {
+  const { host = '127.0.0.1', port = 0, tls, token } = options;
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    void serve(handle, token, request, response);
+  };
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
+  server.requestTimeout = 0;
+  const bound = await bind(server, host, port);
+  const url = `${tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${bound}`;
+  return {
+    url,
+    port: bound,
+    kubeconfig: kubeconfigOf(url, options),
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function bind(server: Server, host: string, port: number): Promise<number> {
+  try {
+    return await listenOn(server, host, port);
+  } catch (error) {
+    if (port === 0 || !(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
+    return await listenOn(server, host, 0);
+  }
+}
+
+function listenOn(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+async function serve(
+  handle: Handler,
+  token: string | undefined,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  try {
+    if (token !== undefined && request.headers.authorization !== `Bearer ${token}`) return refuse(response);
+    const body = await read(request);
+    const answer = await handle({
+      method: request.method ?? 'GET',
+      path: request.url ?? '/',
+      headers: Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)])),
+      body,
+      signal: gone.signal,
+    });
+    response.writeHead(answer.status, answer.headers as Record<string, string>);
+    response.flushHeaders();
+    pipeline(answer.body, response, (error) => {
+      if (error) request.socket.destroy();
+    });
+  } catch {
+    // The handler only rejects where a fault breaks the connection: break it.
+    request.socket.destroy();
+  }
+}
+
+function refuse(response: ServerResponse): void {
+  const { body } = unauthorized();
+  response.writeHead(401, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+async function read(request: IncomingMessage): Promise<string> {
+  request.setEncoding('utf8');
+  let body = '';
+  for await (const chunk of request) {
+    body += chunk;
+    if (body.length > mostBodyBytes) throw new Error('the body of the request is too large');
+  }
+  return body;
+}
+
+/** `insecure-skip-tls-verify` also for http: client-node calls nothing on an http server without it. */
+function kubeconfigOf(url: string, { token }: ListenOptions): string {
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'sandbox', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
+    users: [{ name: 'sandbox', user: token === undefined ? {} : { token } }],
+    contexts: [{ name: 'sandbox', context: { cluster: 'sandbox', user: 'sandbox', namespace: 'default' } }],
+    'current-context': 'sandbox',
+  };
+  return `${JSON.stringify(config, null, 2)}\n`;
+}

@@ -1,0 +1,149 @@
+import type { Readable } from 'node:stream';
+import type { Clock } from '../../core/provider.ts';
+import type { Transport, TransportRequest, TransportResponse } from '../../kube/request.ts';
+import type { Timers } from '../../work/clock.ts';
+import type { RulesOf } from './admit.ts';
+import { createDecoder } from './decode.ts';
+import { aggregated, apiVersions, groupDocument, groupList, resourceList, version } from './discovery.ts';
+import { type Listening, type ListenOptions, listenHttp } from './http.ts';
+import { seededRandom } from './random.ts';
+import { type Catalogue, createCatalogue } from './resources.ts';
+import { type ApiRequest, targetOf } from './route.ts';
+import { plain } from './rules.ts';
+import { internal, isStatusError, type StatusError } from './status.ts';
+import { type ApiStore, createApiStore } from './store.ts';
+import { bodyOf, inProcess } from './transport.ts';
+import { type Answer, answerObjects, json, type VerbContext } from './verbs.ts';
+import { createWrites } from './write.ts';
+
+export interface SandboxOptions {
+  readonly clock: Clock & Timers;
+  /** Equal seeds and equal requests give equal answers: names, uids, ports, faults. Default 1. */
+  readonly seed?: number;
+  /** How many changes watches can go back. Default 10,000. */
+  readonly logCount?: number;
+  /** How far watches can go back. Default 5 minutes. */
+  readonly logMs?: number;
+}
+
+/** A Kubernetes API server in memory. */
+export interface SandboxApi {
+  readonly store: ApiStore;
+  /** Answers a request; rejects only where a fault breaks the connection. */
+  handle(request: TransportRequest): Promise<TransportResponse>;
+  /** A client's end in this process. */
+  transport(): Transport;
+  /** Serves on loopback; a taken port makes it choose another. */
+  listen(options?: ListenOptions): Promise<Listening>;
+  /** Ends watches and servers. */
+  close(): Promise<void>;
+}
+
+const initialNamespaces = ['default', 'kube-node-lease', 'kube-public', 'kube-system'];
+
+export function createSandboxApi(options: SandboxOptions): SandboxApi {
+  const { clock, seed = 1, logCount = 10_000, logMs = 300_000 } = options;
+  const random = seededRandom(seed);
+  const store = createApiStore({ clock, logCount, logMs });
+  const catalogue = createCatalogue();
+  const rulesOf: RulesOf = () => plain;
+  const writes = createWrites({ store, clock, random, rulesOf });
+  const decode = createDecoder(rulesOf);
+  const context: VerbContext = { store, writes, rulesOf, decode, clock, random };
+  const bodies = new Set<Readable>();
+  const servers = new Set<Listening>();
+
+  const namespaces = catalogue.find('', 'v1', 'namespaces');
+  for (const name of initialNamespaces)
+    if (namespaces !== undefined)
+      writes.create(namespaces, undefined, decode(namespaces, { metadata: { name } }), {
+        dryRun: false,
+        manager: 'kube-apiserver',
+      });
+
+  const handle = async (request: TransportRequest): Promise<TransportResponse> => {
+    const { status, headers, body } = answered(context, catalogue, request);
+    const stream = typeof body === 'string' ? bodyOf(body) : body;
+    if (stream === body) {
+      bodies.add(stream);
+      stream.once('close', () => bodies.delete(stream));
+    }
+    return { status, headers: { 'content-type': 'application/json', ...headers }, body: stream };
+  };
+
+  return {
+    store,
+    handle,
+    transport: () => inProcess(handle),
+    async listen(how = {}) {
+      const server = await listenHttp(handle, how);
+      servers.add(server);
+      return server;
+    },
+    async close() {
+      for (const body of bodies) body.destroy();
+      await Promise.all([...servers].map((server) => server.close()));
+    },
+  };
+}
+
+function answered(context: VerbContext, catalogue: Catalogue, request: ApiRequest): Answer {
+  try {
+    const url = new URL(request.path, 'http://sandbox');
+    const document = documentOf(catalogue, request, url.pathname);
+    if (document !== undefined) return document;
+    const target = targetOf(catalogue, url.pathname);
+    if (target === undefined) return text(404, '404 page not found\n');
+    return answerObjects(context, target, request, url.searchParams);
+  } catch (error) {
+    const failure = isStatusError(error) ? error : internal(error instanceof Error ? error.message : String(error));
+    return failureAnswer(failure);
+  }
+}
+
+function failureAnswer(failure: StatusError): Answer {
+  const { retryAfterSeconds } = failure.body.details ?? {};
+  const headers = typeof retryAfterSeconds === 'number' ? { 'retry-after': String(retryAfterSeconds) } : {};
+  return { status: failure.code, headers, body: JSON.stringify(failure.body) };
+}
+
+const aggregatedType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+
+/** Everything that is not about objects; undefined when the path is none of these. */
+function documentOf(catalogue: Catalogue, request: ApiRequest, path: string): Answer | undefined {
+  const parts = path.split('/').filter((part) => part !== '');
+  const [root, group, one] = parts;
+  const whole = (request.headers['accept'] ?? '').replaceAll(' ', '').includes(aggregatedType);
+  switch (root) {
+    case 'version':
+      return json(200, version);
+    case 'healthz':
+    case 'livez':
+    case 'readyz':
+      return text(200, 'ok');
+    case 'api':
+      if (parts.length === 1)
+        return whole
+          ? aggregatedAnswer(catalogue, true)
+          : json(200, apiVersions(request.headers['host'] ?? 'localhost'));
+      return parts.length === 2 ? orMissing(resourceList(catalogue, '', group as string)) : undefined;
+    case 'apis':
+      if (parts.length === 1) return whole ? aggregatedAnswer(catalogue, false) : json(200, groupList(catalogue));
+      if (parts.length === 2) return orMissing(groupDocument(catalogue, group as string));
+      return parts.length === 3 ? orMissing(resourceList(catalogue, group as string, one as string)) : undefined;
+    default:
+      return undefined;
+  }
+}
+
+const aggregatedAnswer = (catalogue: Catalogue, core: boolean): Answer => ({
+  ...json(200, aggregated(catalogue, core)),
+  headers: { 'content-type': aggregatedType },
+});
+const orMissing = (document: Parameters<typeof json>[1] | undefined): Answer =>
+  document === undefined ? text(404, '404 page not found\n') : json(200, document);
+const text = (status: number, body: string): Answer => ({
+  status,
+  headers: { 'content-type': 'text/plain; charset=utf-8' },
+  body,
+});

@@ -1,0 +1,38 @@
+import { Readable } from 'node:stream';
+import type { Transport, TransportRequest, TransportResponse } from '../../kube/request.ts';
+
+/** Answers one request; rejects only where a connection would break (faults.ts). */
+export type Handler = (request: TransportRequest) => Promise<TransportResponse>;
+
+/**
+ * A client's connection to the sandbox without a socket: the same requests and answers, in the same order, in one
+ * process. Aborting a request rejects it, or breaks its body, as a closed socket would.
+ */
+export function inProcess(handle: Handler): Transport {
+  return {
+    async send(request) {
+      request.signal.throwIfAborted();
+      const response = await raced(handle(request), request.signal);
+      const abort = (): void => {
+        response.body.destroy(request.signal.reason as Error);
+      };
+      request.signal.addEventListener('abort', abort, { once: true });
+      response.body.once('close', () => request.signal.removeEventListener('abort', abort));
+      return response;
+    },
+    close() {},
+  };
+}
+
+/** A body of one text, given out as UTF-8. */
+export function bodyOf(text: string): Readable {
+  return Readable.from([Buffer.from(text)], { objectMode: false });
+}
+
+function raced<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,0 +1,362 @@
+import type { Clock } from '../../core/provider.ts';
+import type { Part, Rules, RulesOf } from './admit.ts';
+import { invalid, invalidObject } from './invalid.ts';
+import { type Draft, type JsonObject, type Meta, rfc3339, same } from './json.ts';
+import { metaErrors, metaUpdateErrors } from './meta.ts';
+import { generatedName, uuid } from './random.ts';
+import { groupVersionOf, type Resource } from './resources.ts';
+import { alreadyExists, badRequest, conflict, failed, forbidden, notFound, staleVersion } from './status.ts';
+import { type ApiStore, Entry } from './store.ts';
+import { dnsSubdomain } from './words.ts';
+
+/** Options of one write that come from its URL and headers. */
+export interface WriteOptions {
+  readonly dryRun: boolean;
+  /** Owner of the changed fields. */
+  readonly manager: string;
+}
+
+/** DeleteOptions, as far as they matter here. */
+export interface DeleteQuery {
+  readonly dryRun: boolean;
+  readonly gracePeriodSeconds?: number;
+  readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground';
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+}
+
+export interface Address {
+  readonly resource: Resource;
+  /** Undefined for kinds of the cluster. */
+  readonly namespace: string | undefined;
+  readonly name: string;
+}
+
+export interface Written {
+  readonly entry: Entry;
+  readonly created: boolean;
+}
+
+/** The writes of the API: each is atomic, throws StatusError and then has changed nothing. */
+export interface Writes {
+  /** `namespace` is the URL's. */
+  create(resource: Resource, namespace: string | undefined, draft: Draft, options: WriteOptions): Entry;
+  /** Replaces with what `make` returns for the live object (undefined: there is none). `put` in answers 'created'. */
+  update(
+    address: Address,
+    part: Part,
+    make: (live: Draft | undefined) => Draft,
+    options: WriteOptions & { readonly createMissing?: true },
+  ): Written;
+  /** `gone` false: it waits for finalizers or its grace period. */
+  remove(address: Address, query: DeleteQuery): { readonly entry: Entry; readonly gone: boolean };
+}
+
+export const keyOf = (namespace: string | undefined, name: string): string =>
+  namespace === undefined ? name : `${namespace}/${name}`;
+
+const foreground = 'foregroundDeletion';
+const orphan = 'orphan';
+const nameAttempts = 8;
+
+export function createWrites({
+  store,
+  clock,
+  random,
+  rulesOf,
+}: {
+  readonly store: ApiStore;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly rulesOf: RulesOf;
+}): Writes {
+  const stamp = (): string => rfc3339(clock.now());
+  /** Stores, or for a dry run only shows, a new version. */
+  const commit = (resource: Resource, key: string, draft: Draft, dryRun: boolean): Entry => {
+    delete draft.metadata.resourceVersion;
+    return dryRun ? new Entry(key, 0, draft) : store.put(resource.collection, key, draft);
+  };
+
+  const create = (resource: Resource, namespace: string | undefined, draft: Draft, options: WriteOptions): Entry => {
+    const { metadata } = draft;
+    const base = metadata.generateName ?? '';
+    const generated = (metadata.name ?? '') === '' && base !== '';
+    for (let attempt = 1; generated && attempt <= nameAttempts; attempt += 1) {
+      metadata.name = generatedName(base, random);
+      if (store.get(resource.collection, keyOf(namespace, metadata.name)) === undefined) break;
+    }
+    const rules = rulesOf(resource);
+    if ((metadata.resourceVersion ?? '') !== '')
+      throw failed(500, '', 'resourceVersion should not be set on objects to be created');
+    if ((metadata.namespace ?? '') !== '' && metadata.namespace !== namespace) throw wrongNamespace();
+    checkNamespace(store, resource, namespace);
+    fillMeta(metadata, namespace, uuid(random), stamp());
+    const claim = rules.allocate?.(draft, undefined, '');
+    try {
+      rules.prepareCreate?.(draft);
+      const errors = [
+        ...metaErrors(metadata, metaRules(resource, rules)),
+        ...(rules.validate?.(draft, undefined, '') ?? []),
+      ];
+      if (errors.length > 0) throw invalidObject(resource.group, resource.kind, metadata.name ?? '', errors);
+      const key = keyOf(namespace, metadata.name as string);
+      const live = store.get(resource.collection, key);
+      if (live !== undefined) throw exists(resource, live);
+      const entry = commit(resource, key, draft, options.dryRun);
+      if (options.dryRun) claim?.undo();
+      else claim?.commit();
+      return entry;
+    } catch (error) {
+      claim?.undo();
+      throw error;
+    }
+  };
+
+  const replace = (resource: Resource, part: Part, draft: Draft, live: Entry, options: WriteOptions): Entry => {
+    const rules = rulesOf(resource);
+    const old = live.object;
+    const { metadata } = draft;
+    const name = metadata.name ?? '';
+    checkVersion(resource, rules, metadata, live, name);
+    metadata.resourceVersion = old.metadata.resourceVersion as string;
+    const claim = rules.allocate?.(draft, old, part);
+    try {
+      keepMeta(metadata, old.metadata);
+      rules.prepareUpdate?.(draft, old, part);
+      const errors = [
+        ...metaErrors(metadata, metaRules(resource, rules)),
+        ...metaUpdateErrors(metadata, old.metadata),
+        ...(rules.validate?.(draft, old, part) ?? []),
+      ];
+      if (errors.length > 0) throw invalidObject(resource.group, resource.kind, name, errors);
+      const finished =
+        (metadata.finalizers ?? []).length === 0 &&
+        old.metadata.deletionTimestamp !== undefined &&
+        (old.metadata.deletionGracePeriodSeconds ?? 0) === 0;
+      if (options.dryRun) {
+        claim?.undo();
+        return commit(resource, live.key, draft, true);
+      }
+      claim?.commit();
+      if (finished) return vanish(resource, live.key, draft);
+      return same(draft, old) ? live : commit(resource, live.key, draft, false);
+    } catch (error) {
+      claim?.undo();
+      throw error;
+    }
+  };
+
+  /** Removes an object whose last finalizer went: the answer is the object as it was asked for. */
+  const vanish = (resource: Resource, key: string, draft: Draft): Entry => {
+    const gone = store.remove(resource.collection, key) as Entry;
+    rulesOf(resource).release?.(gone.object);
+    return new Entry(key, gone.revision, draft);
+  };
+
+  return {
+    create,
+    update({ resource, namespace, name }, part, make, options) {
+      const live = store.get(resource.collection, keyOf(namespace, name));
+      const rules = rulesOf(resource);
+      if (
+        live === undefined &&
+        options.createMissing === undefined &&
+        (rules.createOnUpdate === undefined || part !== '')
+      )
+        throw notFound(resource, name);
+      const draft = make(live?.object);
+      checkIdentity(namespace, name, draft);
+      if (live !== undefined) return { entry: replace(resource, part, draft, live, options), created: false };
+      return { entry: create(resource, namespace, wiped(draft), options), created: true };
+    },
+    remove({ resource, namespace, name }, query) {
+      const key = keyOf(namespace, name);
+      const live = store.get(resource.collection, key);
+      if (live === undefined) throw notFound(resource, name);
+      checkPreconditions(resource, name, live, query);
+      const rules = rulesOf(resource);
+      const finalizers =
+        rules.uncollected === true
+          ? (live.object.metadata.finalizers ?? [])
+          : collected(live.object.metadata.finalizers ?? [], query);
+      const waiting = finalizers.length > 0;
+      if (waiting) {
+        const draft = marked(live.object, finalizers, stamp());
+        if (same(draft, live.object)) return { entry: live, gone: false };
+        return { entry: commit(resource, key, draft, query.dryRun), gone: false };
+      }
+      if (query.dryRun) return { entry: live, gone: true };
+      const entry = store.remove(resource.collection, key) as Entry;
+      rules.release?.(entry.object);
+      return { entry, gone: true };
+    },
+  };
+}
+
+function fillMeta(metadata: Meta, namespace: string | undefined, uid: string, now: string): void {
+  const { name, generateName, labels, annotations, ownerReferences, finalizers, managedFields } = metadata;
+  for (const member of Object.keys(metadata)) delete metadata[member];
+  Object.assign(metadata, defined({ name, generateName, namespace, uid }), { creationTimestamp: now });
+  Object.assign(metadata, defined({ labels, annotations, ownerReferences, finalizers, managedFields }));
+}
+
+const metaRules = (resource: Resource, rules: Rules): Parameters<typeof metaErrors>[1] => ({
+  namespaced: resource.namespaced,
+  nameErrors: rules.nameErrors ?? dnsSubdomain,
+  core: !resource.custom,
+});
+
+const defined = (members: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+
+/** What an update keeps whatever the body says (BeforeUpdate of apiserver). */
+function keepMeta(metadata: Meta, old: Meta): void {
+  if ((metadata.uid ?? '') === '') metadata.uid = old.uid as string;
+  for (const member of ['creationTimestamp', 'generation'] as const)
+    if (old[member] === undefined) delete metadata[member];
+    else Object.assign(metadata, { [member]: old[member] });
+  if (old.deletionTimestamp !== undefined) metadata.deletionTimestamp = old.deletionTimestamp;
+  if (metadata.deletionGracePeriodSeconds === undefined && old.deletionGracePeriodSeconds !== undefined)
+    metadata.deletionGracePeriodSeconds = old.deletionGracePeriodSeconds;
+}
+
+/** A PUT or apply that creates starts from a clean slate, as a POST does. */
+function wiped(draft: Draft): Draft {
+  const { resourceVersion: _version, uid: _uid, ...metadata } = draft.metadata;
+  return { ...draft, metadata };
+}
+
+function checkVersion(resource: Resource, rules: Rules, metadata: Meta, live: Entry, name: string): void {
+  const asked = metadata.resourceVersion ?? '';
+  if (asked === '' || asked === '0') {
+    if (rules.versionRequired === true)
+      throw invalidObject(resource.group, resource.plural, name, [
+        invalid('metadata.resourceVersion', 0, 'must be specified for an update'),
+      ]);
+    return;
+  }
+  if (asked !== live.object.metadata.resourceVersion) throw staleVersion(resource, name);
+}
+
+/** Name and namespace of a body, which may be absent, are those of the URL. */
+function checkIdentity(namespace: string | undefined, name: string, { metadata }: Draft): void {
+  if (metadata.name === undefined || metadata.name === '') metadata.name = name;
+  if (metadata.name !== name)
+    throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
+  if ((metadata.namespace ?? '') !== '' && metadata.namespace !== namespace) throw wrongNamespace();
+  if (namespace !== undefined) metadata.namespace = namespace;
+}
+
+/** Of a PUT that carries a uid: it is a precondition, unlike in a patch, where another uid is an invalid change. */
+export function checkUid({ resource, namespace, name }: Address, uid: string, live: Draft | undefined): void {
+  const found = live?.metadata.uid ?? '';
+  if (uid === '' || uid === found) return;
+  throw conflict(
+    resource,
+    name,
+    `StorageError: invalid object, Code: 4, Key: ${registryKey(resource)}/${keyOf(namespace, name)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${found}`,
+  );
+}
+
+const registryFolders: Readonly<Record<string, string>> = {
+  services: 'services/specs',
+  endpoints: 'services/endpoints',
+  nodes: 'minions',
+};
+
+/** Where a kube-apiserver keeps the kind in etcd, which its messages name. */
+function registryKey(resource: Resource): string {
+  const grouped = resource.custom || resource.group === 'apiextensions.k8s.io';
+  return `/registry/${grouped ? `${resource.group}/` : ''}${registryFolders[resource.collection] ?? resource.plural}`;
+}
+
+const wrongNamespace = (): Error =>
+  badRequest('the namespace of the provided object does not match the namespace sent on the request');
+
+function checkPreconditions(resource: Resource, name: string, live: Entry, query: DeleteQuery): void {
+  const { uid, resourceVersion } = live.object.metadata;
+  // The registry names the kind here, not the resource (BeforeDelete of apiserver).
+  const named = { group: resource.group, plural: resource.kind };
+  if (query.uid !== undefined && query.uid !== uid)
+    throw conflict(
+      named,
+      name,
+      `the UID in the precondition (${query.uid}) does not match the UID in record (${uid}). The object might have been deleted and then recreated`,
+    );
+  if (query.resourceVersion !== undefined && query.resourceVersion !== resourceVersion)
+    throw conflict(
+      named,
+      name,
+      `the ResourceVersion in the precondition (${query.resourceVersion}) does not match the ResourceVersion in record (${resourceVersion}). The object might have been modified`,
+    );
+}
+
+/** Nothing is created in a namespace that does not exist or is going. */
+function checkNamespace(store: ApiStore, resource: Resource, namespace: string | undefined): void {
+  if (namespace === undefined) return;
+  const live = store.get('namespaces', namespace);
+  if (live === undefined) throw notFound({ group: '', plural: 'namespaces' }, namespace);
+  if (live.object.metadata.deletionTimestamp === undefined) return;
+  const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+  throw forbidden(resource, '', why, [
+    {
+      reason: 'NamespaceTerminating',
+      message: `namespace ${namespace} is being terminated`,
+      field: 'metadata.namespace',
+    },
+  ]);
+}
+
+function exists(resource: Resource, live: Entry): Error {
+  const error = alreadyExists(resource, live.object.metadata.name ?? '');
+  if (live.object.metadata.deletionTimestamp !== undefined)
+    error.body.message = `object is being deleted: ${error.body.message}`;
+  return error;
+}
+
+/** Finalizers after a delete: those of the garbage collector follow the propagation policy. */
+function collected(finalizers: readonly string[], { propagationPolicy }: DeleteQuery): readonly string[] {
+  const others = finalizers.filter((one) => one !== foreground && one !== orphan);
+  switch (propagationPolicy) {
+    case 'Foreground':
+      return [...others, foreground];
+    case 'Orphan':
+      return [...others, orphan];
+    case 'Background':
+      return others;
+    case undefined:
+      return finalizers;
+    default:
+      return propagationPolicy satisfies never;
+  }
+}
+
+/** markAsDeleting of apiserver: the first mark also raises the generation, where there is one. */
+function marked(object: Draft, finalizers: readonly string[], now: string): Draft {
+  const { metadata } = object;
+  const first = metadata.deletionTimestamp === undefined;
+  return {
+    ...object,
+    metadata: {
+      ...metadata,
+      finalizers: [...finalizers],
+      deletionTimestamp: metadata.deletionTimestamp ?? now,
+      deletionGracePeriodSeconds: 0,
+      ...(first && metadata.generation !== undefined ? { generation: metadata.generation + 1 } : {}),
+    },
+  };
+}
+
+/** kind and apiVersion of a body; both may be absent. Throws 400. */
+export function checkType(resource: Resource, body: JsonObject): void {
+  const { kind, apiVersion } = body;
+  const right = groupVersionOf(resource);
+  if (
+    (kind === undefined || kind === '' || kind === resource.kind) &&
+    (apiVersion === undefined || apiVersion === '' || apiVersion === right)
+  )
+    return;
+  throw badRequest(
+    `${String(kind)} in version "${String(apiVersion)}" cannot be handled as a ${resource.kind}: no kind "${String(kind)}" is registered for version "${String(apiVersion)}" in scheme "pkg/api/legacyscheme/scheme.go"`,
+  );
+}
