@@ -35,11 +35,13 @@ export function sleepOn(timers: Timers, ms: number, signal: AbortSignal): Promis
 
 function after(ms: number, run: () => void): () => void {
   const dueMs = performance.now() + ms;
-  let timer: NodeJS.Timeout;
-  const arm = (): void => {
-    const leftMs = Math.max(0, Math.ceil(dueMs - performance.now()));
-    timer = leftMs > LONGEST_TIMER_MS ? setTimeout(arm, LONGEST_TIMER_MS) : setTimeout(run, leftMs);
+  const arm = (): NodeJS.Timeout =>
+    setTimeout(fire, Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(dueMs - performance.now()))));
+  // Node counts from the start of the loop's turn and so fires up to a millisecond early.
+  const fire = (): void => {
+    if (performance.now() < dueMs) timer = arm();
+    else run();
   };
-  arm();
+  let timer = arm();
   return () => clearTimeout(timer);
 }
