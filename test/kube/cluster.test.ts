@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ask, kubectl } from './ask.ts';
 import { realApi, serviceAccountToken } from './cluster.ts';
@@ -12,6 +13,20 @@ test('a real API server of our own', async (t) => {
     const ran = await kubectl(api, ['get', 'namespaces', '-o', 'name']);
     assert.equal(ran.code, 0, ran.stderr);
     assert.ok(ran.stdout.split('\n').includes('namespace/kube-system'));
+  });
+
+  await t.test('our own client speaks to it, and trusts it by its certificate', async () => {
+    const client = api.client();
+    const { items } = await client.call<{ items: { metadata: { name: string } }[] }>({
+      method: 'GET',
+      path: '/api/v1/namespaces',
+      signal: AbortSignal.timeout(10_000),
+    });
+    assert.ok(items.some(({ metadata }) => metadata.name === 'default'));
+    await assert.rejects(
+      ask({ ...api, caFile: join(import.meta.dirname, 'go.mod') }, 'GET', '/'),
+      /self-signed|certificate/,
+    );
   });
 
   await t.test('after a kill nobody answers, after a start everything is there again at the same place', async () => {

@@ -7,6 +7,9 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { httpTransport, loadKubeConfig } from '../../src/kube/config.ts';
+import { type Client, createClient, type Transport } from '../../src/kube/request.ts';
+import { systemClock } from '../../src/work/clock.ts';
 import { type Answer, ask, type Where } from './ask.ts';
 import { ensureKube, howToGetKube, type KubePrograms } from './build.ts';
 import { type Guarded, guarded, type Running } from './guard.ts';
@@ -24,6 +27,10 @@ export interface Api extends Where {
   readonly kubectl: string | undefined;
   /** For the test's own files; goes with the server. */
   readonly folder: string;
+  /** Our own way to it, as the admin; each call makes a new one, closed with the server. */
+  transport(): Transport;
+  /** A client on a transport of its own, without a limit. */
+  client(): Client;
   /** A kubeconfig of somebody else: a service account's token, a proxy's URL. Returns its path. */
   writeKubeconfig(who: { readonly name: string; readonly token?: string; readonly url?: string }): string;
   /** SIGKILL to the API server: connections break, what it had stored stays. */
@@ -79,9 +86,10 @@ export async function serviceAccountToken(api: Where, namespace: string, name: s
 
 async function startRealApi(scope: Scope, programs: KubePrograms, options: RealApiOptions): Promise<Api> {
   const guard = guarded('fairlead-kube-');
-  scope.after(() => guard.close());
   try {
-    return await startIn(guard, programs, options);
+    const api = await startIn(guard, programs, options);
+    scope.after(() => api.stop());
+    return api;
   } catch (error) {
     await guard.close();
     throw error;
@@ -101,6 +109,7 @@ async function startIn(guard: Guarded, programs: KubePrograms, options: RealApiO
     caFile: join(folder, 'certs', 'apiserver.crt'), // made by the server at its first start; holds its CA too
   };
   let server: Running | undefined;
+  const transports: Transport[] = [];
 
   const api: Api = {
     ...where,
@@ -108,6 +117,12 @@ async function startIn(guard: Guarded, programs: KubePrograms, options: RealApiO
     kubeconfig: join(folder, 'admin.kubeconfig'),
     kubectl: programs.kubectl,
     folder,
+    transport() {
+      const transport = httpTransport(loadKubeConfig({ kubeconfig: api.kubeconfig, env: {} }));
+      transports.push(transport);
+      return transport;
+    },
+    client: () => createClient({ transport: api.transport(), clock: systemClock }),
     writeKubeconfig: (who) => writeKubeconfig(folder, { ...where, ...who }),
     async kill() {
       server?.signal('SIGKILL');
@@ -118,7 +133,10 @@ async function startIn(guard: Guarded, programs: KubePrograms, options: RealApiO
       server = guard.start('kube-apiserver', programs.apiserver, apiserverArgs(etcd.url, port, options));
       await whenReady(where, [etcd.program, server], options.startMs ?? 60_000);
     },
-    stop: () => guard.close(),
+    async stop() {
+      for (const transport of transports.splice(0)) transport.close();
+      await guard.close();
+    },
   };
   api.writeKubeconfig({ name: 'admin' });
   await api.start();
