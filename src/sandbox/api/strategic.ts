@@ -44,8 +44,7 @@ function mergeObject(original: Json, patch: Json, schema: Schema | undefined): J
 function replaced(directive: unknown, patch: Json): Json {
   if (directive === 'delete') return {};
   if (directive !== 'replace') throw unknownDirective(directive, patch);
-  const { $patch: _directive, ...value } = patch;
-  return withoutNulls(value) as Json;
+  return asSent(patch) as Json;
 }
 
 function retained(original: Json, patch: Json): Map<string, unknown> {
@@ -64,10 +63,10 @@ function mergeMember(merged: Map<string, unknown>, key: string, value: unknown, 
   if (value === null) {
     merged.delete(key);
   } else if (isObject(value) && isObject(current)) {
-    merged.set(key, strategyOf(property) === 'replace' ? value : mergeObject(current, value, property));
+    merged.set(key, strategyOf(property) === 'replace' ? asSent(value) : mergeObject(current, value, property));
   } else if (Array.isArray(value) && Array.isArray(current)) {
     merged.set(key, mergeList(current, value, property, key));
-  } else if (isObject(value) && value['$patch'] !== undefined) {
+  } else if (directiveOf(value) !== undefined) {
     // A directive about something that is not there: even `replace` leaves nothing behind.
     merged.delete(key);
   } else {
@@ -102,22 +101,46 @@ function orderedList(
   const wanted = order as readonly unknown[];
   const key = mergeKeyOf(property) ?? '';
   checkOrder((patch ?? []) as readonly unknown[], wanted, key);
-  if (original === undefined && patch === undefined) return undefined;
-  const list = patch === undefined ? before : original === undefined ? withoutDirectives(patch) : undefined;
-  const merged = (list ?? mergeList(before, patch as readonly unknown[], property, name)) as readonly unknown[];
-  return inOrder(merged, wanted, before, key);
+  if (before.length === 0 && patch === undefined) return undefined;
+  if (before.length === 0 && (patch as readonly unknown[]).length === 0) {
+    throw new PatchError(500, 'no elements in any of the given slices');
+  }
+  if (patch === undefined) return inOrder(before, wanted, before, key);
+  const sent = patch as readonly unknown[];
+  if (original === undefined) return inOrder(withoutDirectives(sent) as readonly unknown[], wanted, before, key);
+  return inOrder(mergeList(before, sent, property, name), wanted, overwritten(before, sent, key), key);
 }
 
-/** The elements that the patch sends stand in the same order in `$setElementOrder`, which names all of them. */
+/**
+ * The old order as kube-apiserver sees it after the merge: it merges in place, so that the first added elements have
+ * taken the places of deleted ones at the end of the old list, and count as old themselves.
+ */
+function overwritten(before: readonly unknown[], patch: readonly unknown[], key: string): readonly unknown[] {
+  if (key === '') return before;
+  const { kept, sent } = withoutSpecial(before as readonly Json[], patch as readonly Json[], key);
+  const added = sent.filter((element) => !kept.some((old) => old[key] === element[key]));
+  return [...kept, ...added.slice(0, Math.max(0, before.length - kept.length))];
+}
+
+/**
+ * The elements that the patch sends stand in the same order in `$setElementOrder`, which names all of them. As in
+ * kube-apiserver, a `$patch: replace` behind the last of them counts as an element that is not named.
+ */
 function checkOrder(patch: readonly unknown[], order: readonly unknown[], key: string): void {
   if (patch.length === 0 || order.length === 0) return;
-  const sent = patch.filter((item) => !(isObject(item) && item['$patch'] !== undefined)).map((item) => idOf(item, key));
+  const sent = patch.filter((item) => directiveOf(item) !== 'delete');
   let next = 0;
-  for (const item of order) if (next < sent.length && idOf(item, key) === sent[next]) next++;
+  for (const item of order) {
+    while (directiveOf(sent[next]) !== undefined) next++;
+    if (next === sent.length) return;
+    if (idOf(sent[next], key) === idOf(item, key)) next++;
+  }
   if (next < sent.length) {
     throw new PatchError(500, `the order in the patch's list ${JSON.stringify(patch)} is not that of $setElementOrder`);
   }
 }
+
+const directiveOf = (item: unknown): unknown => (isObject(item) ? item['$patch'] : undefined);
 
 function mergeList(
   original: readonly unknown[],
@@ -126,7 +149,7 @@ function mergeList(
   name: string,
 ): readonly unknown[] {
   const key = mergeKeyOf(property);
-  if (key === undefined) return withoutDirectives(patch) as readonly unknown[];
+  if (key === undefined) return asSent(patch) as readonly unknown[];
   if (original.length === 0 && patch.length === 0) return original;
   if (!areObjects([...original, ...patch])) {
     const merged = [...new Set([...original, ...patch])];
@@ -146,7 +169,7 @@ function mergeList(
   return inOrder(merged, sent, kept, key);
 }
 
-/** Carries out the elements that are directives. */
+/** Carries out the elements that are directives. After `replace` there is nothing to merge: equal keys all stay. */
 function withoutSpecial(original: readonly Json[], patch: readonly Json[], key: string) {
   const special = patch.filter((element) => element['$patch'] !== undefined);
   const sent = patch.filter((element) => element['$patch'] === undefined);
@@ -156,7 +179,8 @@ function withoutSpecial(original: readonly Json[], patch: readonly Json[], key: 
     else if (element['$patch'] !== 'replace') throw unknownDirective(element['$patch'], element);
   }
   const replace = special.some((element) => element['$patch'] === 'replace');
-  return { kept: replace ? [] : original.filter((element) => !deleted.has(element[key])), sent };
+  if (replace) return { kept: sent, sent: [] };
+  return { kept: original.filter((element) => !deleted.has(element[key])), sent };
 }
 
 /**
@@ -238,20 +262,21 @@ const isDirective = (key: string): boolean =>
 /** A new value as it is stored: no nulls in objects, and nothing in place of an object that carries a directive. */
 function withoutDirectives(value: unknown): unknown {
   if (Array.isArray(value)) {
-    return value.filter((item) => !(isObject(item) && item['$patch'] !== undefined)).map(withoutDirectives);
+    return value.filter((item) => directiveOf(item) === undefined).map(withoutDirectives);
   }
   if (!isObject(value)) return value;
   const kept = Object.entries(value).filter(
-    ([key, item]) => item !== null && !isDirective(key) && !(isObject(item) && item['$patch'] !== undefined),
+    ([key, item]) => item !== null && !isDirective(key) && directiveOf(item) === undefined,
   );
   return Object.fromEntries(kept.map(([key, item]) => [key, withoutDirectives(item)]));
 }
 
-function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNulls);
+/** A value that replaces another: directives inside mean nothing, their objects stay. */
+function asSent(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(asSent);
   if (!isObject(value)) return value;
-  const kept = Object.entries(value).filter(([, item]) => item !== null);
-  return Object.fromEntries(kept.map(([key, item]) => [key, withoutNulls(item)]));
+  const kept = Object.entries(value).filter(([key, item]) => item !== null && key !== '$patch' && !isDirective(key));
+  return Object.fromEntries(kept.map(([key, item]) => [key, asSent(item)]));
 }
 
 const unknownDirective = (directive: unknown, where: unknown): PatchError =>
