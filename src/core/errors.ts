@@ -12,6 +12,8 @@ export interface ErrorEntry {
   readonly title: string;
   /** What to do about it. */
   readonly help: string;
+  /** Reason of the Warning on the Service, at once and in place of the generic `SyncLoadBalancerFailed`. */
+  readonly event?: string;
 }
 
 /** code -> meaning; sorted by code. */
@@ -20,46 +22,60 @@ export const errorCatalogue = {
     kind: 'invalid',
     title: 'The requested address ends in .0 or .255, and its pool avoids those.',
     help: 'Ask for another address, or unset avoidBuggyIPs on the pool.',
+    event: 'LoadBalancerFailed',
   },
   FL_ADDRESS_COUNT_INVALID: {
     kind: 'invalid',
     title: 'The number of addresses asked for is not possible.',
     help: 'fairlead.dev/address-count is a whole number from 1 to 8 and does not go together with fairlead.dev/address-pools.',
+    event: 'LoadBalancerFailed',
   },
   FL_ADDRESS_FAMILY: {
     kind: 'invalid',
     title: 'The requested addresses are not of the IP families of the Service.',
     help: 'Ask for addresses of exactly the families of spec.clusterIPs.',
+    event: 'LoadBalancerFailed',
   },
   FL_ADDRESS_IN_USE: {
     kind: 'quota',
     title: 'The requested address is taken.',
     help: 'Ask for another one, or share it: equal metallb.io/allow-shared-ip on both Services, different ports, and equal selectors if externalTrafficPolicy is Local.',
+    event: 'AllocationFailed',
   },
   FL_ADDRESS_INVALID: {
     kind: 'invalid',
     title: 'What is asked for is not an IP address.',
     help: 'Write addresses as 192.0.2.10 or 2001:db8::10, a comma between two.',
+    event: 'LoadBalancerFailed',
   },
   FL_ADDRESS_NOT_IN_POOL: {
     kind: 'invalid',
     title: 'No single pool has all the requested addresses.',
     help: 'Ask for addresses of one pool, or add them to a pool.',
+    event: 'LoadBalancerFailed',
   },
   FL_ADDRESS_REQUEST_AMBIGUOUS: {
     kind: 'invalid',
     title: 'Two fields ask for an address in ways that exclude each other.',
     help: 'Keep one of the two that the message names.',
+    event: 'LoadBalancerFailed',
   },
   FL_CLUSTER_IP_MISSING: {
     kind: 'invalid',
     title: 'The Service has no cluster IP, so its IP family is unknown.',
     help: 'Leave spec.clusterIP unset and the API server assigns one; headless Services get no external address.',
+    event: 'LoadBalancerFailed',
   },
   FL_DUAL_STACK_MISSING: {
     kind: 'invalid',
     title: 'RequireDualStack needs cluster IPs of both families.',
     help: 'Use PreferDualStack or SingleStack, or a cluster with Service ranges of both families.',
+    event: 'LoadBalancerFailed',
+  },
+  FL_INTERNAL: {
+    kind: 'transient',
+    title: 'Something failed in a way that Fairlead did not foresee.',
+    help: 'Fairlead tries again by itself. If it lasts, report the log line with this code: it has the whole error.',
   },
   FL_KUBE_CONFIG: {
     kind: 'invalid',
@@ -116,25 +132,34 @@ export const errorCatalogue = {
     title: 'The durations of the leader election do not fit together.',
     help: 'Lease duration > renew deadline > 1.2 x retry period, for example 15s, 10s, 2s.',
   },
+  FL_NODE_PORTS_UNSUPPORTED: {
+    kind: 'invalid',
+    title: 'The Service has no node ports, and this provider sends to node ports only.',
+    help: 'Set spec.allocateLoadBalancerNodePorts to true, or use a provider or option that sends to pods.',
+  },
   FL_POOL_DISABLED: {
     kind: 'quota',
     title: 'The pool is being drained and gives no new addresses.',
     help: 'Ask for another pool, or remove fairlead.dev/disabled from this one.',
+    event: 'AllocationFailed',
   },
   FL_POOL_EXHAUSTED: {
     kind: 'quota',
     title: 'No pool has a free address.',
     help: 'Add addresses to a pool, or free some; the Service is served by itself then.',
+    event: 'AllocationFailed',
   },
   FL_POOL_FAMILY: {
     kind: 'invalid',
     title: 'The requested pools have no addresses of an IP family of the Service.',
     help: 'Ask for another pool, or add a range of that family to it.',
+    event: 'AllocationFailed',
   },
   FL_POOL_INCOMPATIBLE: {
     kind: 'invalid',
     title: 'The serviceAllocation of the pool does not let this Service in.',
     help: 'Ask for another pool, or add the namespace or the labels of the Service to the pool.',
+    event: 'AllocationFailed',
   },
   FL_POOL_INVALID: {
     kind: 'invalid',
@@ -145,21 +170,30 @@ export const errorCatalogue = {
     kind: 'quota',
     title: 'No pool gives addresses to this Service.',
     help: 'Create an IPAddressPool, or let one in with autoAssign and serviceAllocation.',
+    event: 'AllocationFailed',
   },
   FL_POOL_UNKNOWN: {
     kind: 'invalid',
     title: 'The requested pool does not exist.',
     help: 'Correct the name, or create the IPAddressPool.',
+    event: 'AllocationFailed',
   },
   FL_QUOTA_NAMESPACE: {
     kind: 'quota',
     title: 'The namespace holds as many addresses of the pool as it may.',
     help: 'Free some, or raise fairlead.dev/quota on the pool.',
+    event: 'AllocationFailed',
   },
   FL_RETAIN_INVALID: {
     kind: 'invalid',
     title: 'fairlead.dev/retain is not a duration.',
     help: 'Write it as 30m or 24h.',
+    event: 'LoadBalancerFailed',
+  },
+  FL_SOURCE_RANGE_INVALID: {
+    kind: 'invalid',
+    title: 'A source range is not a CIDR.',
+    help: 'Write it as 10.0.0.0/8 or 2001:db8::/32; a single address needs its length, 10.0.0.1/32.',
   },
 } as const satisfies Record<`FL_${string}`, ErrorEntry>;
 
