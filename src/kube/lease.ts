@@ -346,10 +346,14 @@ class Held implements Leadership {
     }
   }
 
-  /** For a request: after our time it would change what may be another's already. */
+  /**
+   * For one try: after our time it would change what may be another's already. Half of the deadline, so that one
+   * connection that died without a word does not cost the leadership.
+   */
   #deadline(): Deadline {
-    const free = new AbortController().signal;
-    return createDeadline(free, this.#settings.clock, this.#leftMs(), () => this.#tooLate());
+    const { clock, renewDeadlineMs } = this.#settings;
+    const limitMs = Math.min(this.#leftMs(), renewDeadlineMs / 2);
+    return createDeadline(new AbortController().signal, clock, limitMs, () => new Error(`no answer in ${limitMs} ms`));
   }
 
   #lose(reason: unknown): void {

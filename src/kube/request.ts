@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Clock } from '../core/provider.ts';
+import { createBucket } from './bucket.ts';
 import { mayHoldBigInteger, parse, print } from './json.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -18,7 +19,7 @@ export interface Sent {
   readonly exempt?: true;
   /** The answer goes on for as long as it likes (watch): only its headers have a time limit. */
   readonly stream?: true;
-  /** Stands behind other writes (events); not counted in `Client.writing`. */
+  /** Stands behind other writes and has a budget of its own (events): not counted by `qps` nor by `Client.quietMs`. */
   readonly background?: true;
 }
 
@@ -52,8 +53,8 @@ export interface Client {
   open(sent: Sent): Promise<Readable>;
   /** The whole answer, parsed; integers beyond 2^53 as bigint. Rejects with ApiError for any status but 2xx. */
   call<T>(sent: Sent): Promise<T>;
-  /** Writes under way that are neither `exempt` nor `background`. */
-  readonly writing: number;
+  /** For how long no write was under way that is neither `exempt` nor `background`; 0 while one is. */
+  quietMs(): number;
   close(): void;
 }
 
@@ -121,6 +122,7 @@ export function createClient(options: ClientOptions): Client {
   const { host = 'in-process' } = transport;
   const admit = createBucket(options);
   let writing = 0;
+  let wroteMs = Number.NEGATIVE_INFINITY;
 
   async function exchange(sent: Sent): Promise<TransportResponse> {
     const { method, path, signal, stream } = sent;
@@ -145,24 +147,26 @@ export function createClient(options: ClientOptions): Client {
   /** Each use of an answer is inside: the write counts as under way until its body is read. */
   async function perform<T>(sent: Sent, use: (body: Readable) => T | Promise<T>): Promise<T> {
     sent.signal.throwIfAborted();
-    if (sent.exempt !== true) await admit(sent.signal);
-    const counts = sent.method !== 'GET' && sent.exempt !== true && sent.background !== true;
-    if (counts) writing += 1;
+    const isOrdinary = sent.exempt !== true && sent.background !== true;
+    const counts = isOrdinary && sent.method !== 'GET';
+    if (counts) writing += 1; // a write that waits for its turn is under way, too
     try {
+      if (isOrdinary) await admit(sent.signal);
       const { status, headers, body } = await exchange(sent);
       if (status < 200 || status > 299) throw await toApiError(sent, status, headers, body);
       return await use(body);
     } finally {
-      if (counts) writing -= 1;
+      if (counts) {
+        writing -= 1;
+        wroteMs = clock.monotonicMs();
+      }
     }
   }
 
   return {
     open: (sent) => perform(sent, (body) => body),
     call: <T>(sent: Sent) => perform(sent, async (body) => fromText<T>(await textOf(body))),
-    get writing() {
-      return writing;
-    },
+    quietMs: () => (writing > 0 ? 0 : clock.monotonicMs() - wroteMs),
     close: () => transport.close(),
   };
 }
@@ -259,20 +263,4 @@ function statusFrom(text: string): Status | undefined {
 function retryAfter(header: string | undefined, seconds: unknown): number | undefined {
   const value = header === undefined || !/^\d+$/.test(header) ? Number(seconds ?? Number.NaN) : Number(header);
   return Number.isFinite(value) && value >= 0 ? value * 1000 : undefined;
-}
-
-/** Token bucket in the order of arrival: each request takes the next free moment, and waits for it. */
-function createBucket({ qps = 0, burst = 0, clock }: ClientOptions): (signal: AbortSignal) => Promise<void> {
-  if (qps <= 0) return async () => {};
-  const spacingMs = 1000 / qps;
-  const depthMs = (Math.max(1, burst > 0 ? burst : Math.ceil(qps)) - 1) * spacingMs;
-  /** When the next request is due in an even flow; requests may run `depthMs` ahead of it. */
-  let dueMs = 0;
-  return async (signal) => {
-    const nowMs = clock.monotonicMs();
-    dueMs = Math.max(dueMs, nowMs);
-    const waitMs = dueMs - depthMs - nowMs;
-    dueMs += spacingMs;
-    if (waitMs > 0) await clock.sleep(waitMs, signal);
-  };
 }
