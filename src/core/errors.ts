@@ -127,6 +127,11 @@ export const errorCatalogue = {
     title: 'No answer came to a request: it may or may not have taken effect.',
     help: 'Fairlead reads what is there and decides anew. If it lasts, look at the network to the API server.',
   },
+  FL_KUBE_UNSYNCED: {
+    kind: 'transient',
+    title: 'A list that the decision needs has not been read yet.',
+    help: 'Nothing to do: Fairlead looks again as soon as it is there.',
+  },
   FL_LEASE_DURATIONS: {
     kind: 'invalid',
     title: 'The durations of the leader election do not fit together.',
@@ -178,6 +183,11 @@ export const errorCatalogue = {
     help: 'Correct the name, or create the IPAddressPool.',
     event: 'AllocationFailed',
   },
+  FL_PROVIDER_EMPTY: {
+    kind: 'invalid',
+    title: 'A provider module has no load balancers.',
+    help: 'Give its provider a member loadBalancers; see docs/providers/authors.md.',
+  },
   FL_QUOTA_NAMESPACE: {
     kind: 'quota',
     title: 'The namespace holds as many addresses of the pool as it may.',
@@ -189,6 +199,11 @@ export const errorCatalogue = {
     title: 'fairlead.dev/retain is not a duration.',
     help: 'Write it as 30m or 24h.',
     event: 'LoadBalancerFailed',
+  },
+  FL_RUN_DEADLINE: {
+    kind: 'transient',
+    title: 'The work on one Service took too long and was ended.',
+    help: 'Fairlead tries again. If it lasts, the log names the last action that was begun.',
   },
   FL_SOURCE_RANGE_INVALID: {
     kind: 'invalid',

@@ -1,0 +1,65 @@
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** Statically imported packages would load before the check of the Node version: hence a launcher without imports. */
+const launcher = `#!/usr/bin/env node
+const [major] = process.versions.node.split('.').map(Number);
+if (major < 24) {
+  process.stderr.write(\`fairlead needs Node 24 or newer, found \${process.versions.node}\\n\`);
+  process.exit(2);
+}
+await import('./main.js');
+`;
+
+/**
+ * Bundles the command line and the provider contract suite into `outdir` (default dist/), with the package.json of what
+ * is published. Resolves to the size of all in bytes.
+ */
+export async function bundle(outdir = `${root}dist`): Promise<number> {
+  const { version, license, description, optionalDependencies } = JSON.parse(
+    await readFile(`${root}package.json`, 'utf8'),
+  ) as Readonly<Record<string, string>> & { readonly optionalDependencies: Readonly<Record<string, string>> };
+  await rm(outdir, { recursive: true, force: true });
+  await mkdir(outdir, { recursive: true });
+  const { metafile } = await build({
+    entryPoints: { main: `${root}src/main.ts`, contract: `${root}test/providers/contract.ts` },
+    outdir,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node24',
+    splitting: true,
+    metafile: true,
+    legalComments: 'linked',
+    external: ['koffi'],
+    define: { FAIRLEAD_VERSION: JSON.stringify(version) },
+    banner: {
+      // Packages in CommonJS ask for require; a short name collided with one of theirs.
+      js: "import{createRequire as __fairleadRequire}from'node:module';const require=__fairleadRequire(import.meta.url);",
+    },
+  });
+  const koffi = optionalDependencies['koffi'];
+  const published = {
+    name: 'fairlead',
+    version,
+    description,
+    license,
+    type: 'module',
+    engines: { node: '>=24' },
+    bin: { fairlead: './fairlead.js' },
+    exports: { './contract': './contract.js', './package.json': './package.json' },
+    ...(koffi === undefined ? {} : { optionalDependencies: { koffi } }),
+  };
+  await writeFile(`${outdir}/package.json`, `${JSON.stringify(published, null, 2)}\n`);
+  await writeFile(`${outdir}/fairlead.js`, launcher);
+  await chmod(`${outdir}/fairlead.js`, 0o755);
+  return Object.values(metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+if (import.meta.main) {
+  const bytes = await bundle();
+  process.stdout.write(`dist: ${(bytes / 2 ** 20).toFixed(1)} MiB\n`);
+}

@@ -1,0 +1,208 @@
+import { failure } from '../core/errors.ts';
+import type { KubeObject, Node, Service } from '../core/objects.ts';
+import type { Clock, Log, Provider, ProviderModule } from '../core/provider.ts';
+import { createRecorder } from '../kube/events.ts';
+import { createLease, type Leadership } from '../kube/lease.ts';
+import { createPatches } from '../kube/patch.ts';
+import { createReflector } from '../kube/reflector.ts';
+import type { Client } from '../kube/request.ts';
+import { resources } from '../kube/resource.ts';
+import { createStore, type Store } from '../kube/store.ts';
+import type { Metrics } from '../obs/metrics.ts';
+import type { Timers } from '../work/clock.ts';
+import { createContext } from './context.ts';
+import type { ServiceOptions } from './service/parts.ts';
+import { createServiceController } from './service.ts';
+
+export interface LeaderOptions {
+  readonly client: Client;
+  readonly clock: Clock & Timers;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly module: ProviderModule;
+  /** The provider's section of the config. */
+  readonly providerConfig: unknown;
+  readonly cluster: string;
+  /** Unique to this process: 'host_uuid'. */
+  readonly identity: string;
+  /** Absent: no election, this process leads from the start (`--leader-elect=false`). */
+  readonly lease?: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly leaseDurationMs: number;
+    readonly renewDeadlineMs: number;
+    readonly retryPeriodMs: number;
+  };
+  readonly service: ServiceOptions;
+}
+
+/** How the process ended: on request, or because the lease was lost, after which nothing may be written any more. */
+export type End = 'stopped' | 'lost';
+
+export interface Leader {
+  /** Runs until `signal` aborts or the lease is lost. Rejects when the provider refuses to start. */
+  run(signal: AbortSignal): Promise<End>;
+  /** For /readyz: undefined, or why not. A standby is ready. */
+  unready(): string | undefined;
+  /** For /healthz: undefined, or why the leader is not healthy. */
+  unhealthy(): string | undefined;
+  leads(): boolean;
+}
+
+/** Grace over the lease duration before a leader that does not renew is called unhealthy (cloud-provider's watchdog). */
+const WATCHDOG_MS = 20_000;
+/** Work under way at SIGTERM has this long to end. */
+const DRAIN_MS = 10_000;
+
+/** One process of the controller: watches, lease, and while it leads, provider and controllers. */
+export function createLeader(options: LeaderOptions): Leader {
+  const { client, clock, random, log, metrics } = options;
+  const services = createStore<Service>({ indexes: { uid: ({ metadata }) => [metadata.uid] }, onHandlerError });
+  const nodes = createStore<Node>({ onHandlerError });
+  const watched: readonly {
+    readonly resource: (typeof resources)[keyof typeof resources];
+    readonly store: Store<KubeObject>;
+  }[] = [
+    { resource: resources.services, store: services as unknown as Store<KubeObject> },
+    { resource: resources.nodes, store: nodes as unknown as Store<KubeObject> },
+  ];
+  let leadership: Leadership | undefined;
+
+  function onHandlerError(error: unknown): void {
+    log.error({ err: error }, 'store handler failed');
+  }
+
+  async function run(signal: AbortSignal): Promise<End> {
+    const ended = new AbortController(); // ends watches and the recorder, after the lease is released
+    const reading = ended.signal;
+    const recorder = createRecorder({
+      client,
+      clock,
+      log,
+      component: 'service-controller',
+      instance: options.identity,
+      capacity: () => 1000 + 2 * services.size,
+      metrics: metrics.events,
+    });
+    const background = [
+      ...watched.map(({ resource, store }) =>
+        createReflector({ client, resource, store, clock, random, log, metrics: metrics.reflector }).run(reading),
+      ),
+      recorder.run(reading),
+    ];
+    try {
+      await Promise.all(watched.map(({ store }) => store.whenSynced(signal)));
+      leadership = await acquire(signal);
+      log.info({ identity: options.identity, epoch: leadership.epoch }, 'leading');
+      return await lead(leadership, recorder, signal, reading);
+    } catch (error) {
+      if (signal.aborted) return 'stopped';
+      throw error;
+    } finally {
+      ended.abort(new Error('the controller has ended'));
+      await Promise.allSettled(background);
+    }
+  }
+
+  async function acquire(signal: AbortSignal): Promise<Leadership> {
+    if (options.lease === undefined) return alone(clock);
+    return await createLease({ client, clock, random, log, identity: options.identity, ...options.lease }).lead(signal);
+  }
+
+  async function lead(
+    held: Leadership,
+    recorder: ReturnType<typeof createRecorder>,
+    signal: AbortSignal,
+    reading: AbortSignal,
+  ): Promise<End> {
+    const leads = () => held.leads();
+    const working = AbortSignal.any([held.signal, reading]);
+    let resync: (reason: string, uids?: readonly string[]) => void = () => {};
+    const context = createContext({
+      cluster: options.cluster,
+      config: options.providerConfig,
+      client,
+      patches: createPatches(client),
+      clock,
+      random,
+      log,
+      metrics: metrics.reflector,
+      stores: watched,
+      leads,
+      signal: working,
+      resync: (reason, uids) => resync(reason, uids),
+    });
+    const provider = await options.module.create(context);
+    requireParts(provider);
+    const controller = createServiceController({
+      ...options.service,
+      provider,
+      cluster: options.cluster,
+      services,
+      nodes,
+      client,
+      patches: createPatches(client),
+      recorder,
+      clock,
+      random,
+      log,
+      metrics,
+      leads,
+      leadership: held.signal,
+      watch: (resource, store) =>
+        void createReflector({ client, resource, store, clock, random, log, metrics: metrics.reflector }).run(working),
+    });
+    resync = controller.resync;
+    metrics.leading(true);
+    controller.start();
+    await aborted([signal, held.signal]);
+    const lost = held.signal.aborted;
+    if (lost) log.error({ err: held.signal.reason }, 'leadership lost');
+    await Promise.race([controller.close(), clock.sleep(DRAIN_MS, reading).catch(() => {})]);
+    await provider.close();
+    metrics.leading(false);
+    if (!lost) await held.release();
+    return lost ? 'lost' : 'stopped';
+  }
+
+  return {
+    run,
+    leads: () => leadership?.leads() === true,
+    unready() {
+      const missing = watched.filter(({ store }) => !store.synced).map(({ resource }) => resource.plural);
+      return missing.length === 0 ? undefined : `not synced: ${missing.join(', ')}`;
+    },
+    unhealthy() {
+      if (leadership === undefined || options.lease === undefined || leadership.signal.aborted) return undefined;
+      const silentMs = clock.monotonicMs() - leadership.lastRenewedMs();
+      return silentMs > options.lease.leaseDurationMs + WATCHDOG_MS
+        ? `lease not renewed for ${Math.round(silentMs / 1000)} s`
+        : undefined;
+    },
+  };
+}
+
+function requireParts(provider: Provider): void {
+  if (provider.loadBalancers !== undefined) return;
+  throw failure(
+    'FL_PROVIDER_EMPTY',
+    `provider "${provider.name}" has no load balancers, and nothing else is asked for`,
+  );
+}
+
+function alone(clock: Clock): Leadership {
+  return {
+    signal: new AbortController().signal,
+    epoch: 0,
+    leads: () => true,
+    lastRenewedMs: () => clock.monotonicMs(),
+    release: async () => {},
+  };
+}
+
+async function aborted(signals: readonly AbortSignal[]): Promise<void> {
+  const any = AbortSignal.any([...signals]);
+  if (any.aborted) return;
+  await new Promise<void>((resolve) => any.addEventListener('abort', () => resolve(), { once: true }));
+}

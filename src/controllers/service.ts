@@ -1,0 +1,346 @@
+import { isEqual } from '../core/equal.ts';
+import { failure } from '../core/errors.ts';
+import { type EndpointSlice, type KubeObject, keyOf, type Service } from '../core/objects.ts';
+import type { Call, Log, ServiceRef } from '../core/provider.ts';
+import { needsSync } from '../core/service/changes.ts';
+import { failureOf, verdictOf } from '../core/service/retry.ts';
+import { statusPatch } from '../core/service/status.ts';
+import { createTargetCache } from '../core/service/targets.ts';
+import { decide, defaultClasses, finalizerFor, selectionOf } from '../core/service/wanted.ts';
+import { createDeadline } from '../kube/deadline.ts';
+import { resources } from '../kube/resource.ts';
+import { createStore, type Store } from '../kube/store.ts';
+import { exponential } from '../work/backoff.ts';
+import { createLimiter, type Limiter } from '../work/limit.ts';
+import { createLoop, type Failing, type Retry } from '../work/loop.ts';
+import { createQueue, type Outcome } from '../work/queue.ts';
+import { desire, serviceOf } from './service/desire.ts';
+import { createDrift } from './service/drift.ts';
+import { ensure } from './service/ensure.ts';
+import { createMembership } from './service/membership.ts';
+import { type Collaborators, Memos, type Parts, tell } from './service/parts.ts';
+import { decideByEvidence, remove, removeGone } from './service/remove.ts';
+import { latest, writeStatus } from './service/write.ts';
+
+export interface ServiceController {
+  /** Looks at everything once, in bulk, then works on what is not settled and on every change. */
+  start(): void;
+  /** Takes no more work, aborts what runs, resolves when all has ended. */
+  close(): Promise<void>;
+  /** Reconcile these Services, or all, soon and behind user changes. */
+  resync(reason: string, uids?: readonly string[]): void;
+}
+
+/** Of keys that no user waits for: the first list, node changes, drift, a provider's wish. */
+const LOW_PRIORITY = -100;
+const CONCURRENCY = 10;
+const CONCURRENCY_SELF_CLEANING = 32;
+/** A run that takes longer is ended and tried again; waits are values, so nothing takes so long by itself. */
+const DEADLINE_MS = 120_000;
+/** Of a provider that names no rate of its own. */
+const REQUESTS_AT_ONCE = 64;
+/** controllers.md, error kinds: transient. */
+const BACKOFF = { baseMs: 1000, capMs: 300_000, jitter: 0.2 };
+
+/** Turns Services into load balancers, as long as this process leads. */
+export function createServiceController(collaborators: Collaborators): ServiceController {
+  const { services, clock, random, log, metrics, leadership } = collaborators;
+  const { parts, close: closeParts } = partsOf(collaborators, nodesChanged, slicesChanged);
+  const { loadBalancers, selection, memos } = parts;
+  const gone = new Map<string, ServiceRef[]>(); // key -> Services that had this key and may have left something
+  const forced = new Set<string>(); // keys to look at although their Service has not changed
+  const changeOptions = loadBalancers.selfCleaning === true ? { facts: true as const } : {};
+  const drift = createDrift(parts);
+  const backoff = exponential({ ...BACKOFF, random });
+  const stopped = new AbortController();
+  const working = AbortSignal.any([stopped.signal, leadership]);
+  let unsubscribe = () => {};
+
+  const loop = createLoop({
+    clock,
+    backoff,
+    reconcile,
+    failed,
+    ended: (result) => metrics.count('fairlead_reconcile_total', { controller: 'service', result }),
+  });
+  const queue = createQueue({
+    name: 'service',
+    controller: 'service',
+    concurrency:
+      collaborators.concurrency ?? (loadBalancers.selfCleaning === true ? CONCURRENCY_SELF_CLEANING : CONCURRENCY),
+    clock,
+    backoff,
+    metrics: metrics.queue,
+    log,
+    reconcile: (key, signal) => loop.run(key, AbortSignal.any([signal, leadership])),
+  });
+
+  async function reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
+    const leftover = await removeAllGone(key, signal);
+    const service = services.get(key);
+    if (service === undefined) {
+      forced.delete(key);
+      memos.forget(key);
+      return leftover;
+    }
+    const isForced = forced.delete(key);
+    if (!isForced && memos.get(key)?.settled === service.metadata.resourceVersion) return leftover;
+    const late = () => failure('FL_RUN_DEADLINE', `no end after ${DEADLINE_MS / 1000} s`);
+    const deadline = createDeadline(signal, clock, DEADLINE_MS, late);
+    try {
+      return (await act(latest(parts, service), key, deadline.signal)) ?? leftover;
+    } finally {
+      deadline.end();
+    }
+  }
+
+  async function act(service: Service, key: string, signal: AbortSignal): Promise<Outcome> {
+    const decision = decide(service, selection);
+    switch (decision.do) {
+      case 'ensure':
+        return await ensure(parts, service, key, decision, signal);
+      case 'remove':
+        return await remove(parts, service, key, decision, signal);
+      case 'undecided': {
+        const ours = await decideByEvidence(parts, service, decision, signal);
+        return ours === undefined ? undefined : await remove(parts, service, key, ours, signal);
+      }
+      case 'none':
+        memos.forget(key);
+        return undefined;
+      default:
+        return decision satisfies never;
+    }
+  }
+
+  async function removeAllGone(key: string, signal: AbortSignal): Promise<Outcome> {
+    const refs = gone.get(key) ?? [];
+    let wait: Outcome;
+    for (const ref of [...refs]) {
+      const outcome = await removeGone(parts, ref, signal);
+      if (outcome === undefined) refs.splice(refs.indexOf(ref), 1);
+      else wait = outcome;
+    }
+    if (refs.length === 0) gone.delete(key);
+    return wait;
+  }
+
+  /** What a failure means is decided in core; here it is told. */
+  async function failed(key: string, error: unknown, failing: Failing, signal: AbortSignal): Promise<Retry> {
+    const failure = failureOf(error);
+    const service = services.get(key);
+    const during = service === undefined || decide(service, selection).do !== 'ensure' ? 'remove' : 'ensure';
+    const verdict = verdictOf(failure, { ...failing, during });
+    const fields = {
+      key,
+      code: failure.code,
+      kind: failure.kind,
+      field: failure.field,
+      failures: failing.failures,
+      err: error,
+    };
+    log[failure.kind === 'transient' || failure.kind === 'conflict' ? 'debug' : 'warn'](fields, 'reconcile failed');
+    const retry: Retry = typeof verdict.retry === 'number' ? { afterMs: verdict.retry } : verdict.retry;
+    if (service === undefined) return retry;
+    if (verdict.event !== undefined) tell(parts, service, verdict.event);
+    if (during === 'ensure') await showFailure(service, verdict, signal);
+    return retry;
+  }
+
+  async function showFailure(
+    service: Service,
+    verdict: ReturnType<typeof verdictOf>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const now = latest(parts, service);
+    const options = { nowMs: clock.now(), finalizer: finalizerFor(service) };
+    try {
+      const after = await writeStatus(parts, now, statusPatch(now, { state: 'error', verdict }, options), signal);
+      // An input that must change first is as good as settled: only its next change is work.
+      const memo = memos.of(service, keyOf(service));
+      if (after !== undefined && verdict.retry === 'onChange') memo.settled = after.metadata.resourceVersion;
+    } catch (error) {
+      log.debug({ key: keyOf(service), err: error }, 'failure was not shown'); // the retry shows it
+    }
+  }
+
+  function changed(old: Service | undefined, now: Service | undefined): void {
+    const object = now ?? old;
+    if (object === undefined) return;
+    const key = keyOf(object);
+    if (now === undefined) {
+      wentAway(object, key);
+      return;
+    }
+    const memo = memos.get(key);
+    if (memo?.uid === now.metadata.uid) {
+      if (memo.written?.object.metadata.resourceVersion === now.metadata.resourceVersion) delete memo.written;
+      if (memo.settled === now.metadata.resourceVersion) return; // the echo of our own patch
+    }
+    if (needsSync(old, now, selection, changeOptions)) queue.add(key);
+  }
+
+  function wentAway(old: Service, key: string): void {
+    const { uid } = old.metadata;
+    const isOurs = memos.get(key)?.uid === uid || decide(old, selection).do !== 'none';
+    if (!isOurs) return;
+    gone.set(key, [...(gone.get(key) ?? []), { uid, key }]);
+    queue.add(key);
+  }
+
+  /** Queues those whose targets are others than in their last run. */
+  function nodesChanged(causeMs: number): void {
+    let updates = 0;
+    for (const service of services.list()) {
+      const key = keyOf(service);
+      const known = memos.get(key)?.spec;
+      if (known === undefined || known.targetKind === 'none' || decide(service, selection).do !== 'ensure') continue;
+      try {
+        if (isEqual(desire(parts, service).spec.targets, known.targets)) continue;
+      } catch {
+        continue; // its own run tells what is wrong with it
+      }
+      updates += 1;
+      force(key);
+    }
+    metrics.observe('service_controller_nodesync_latency_seconds', {}, (clock.monotonicMs() - causeMs) / 1000);
+    if (updates > 0) log.info({ services: updates }, 'targets changed');
+  }
+
+  /** A pod that is gone must not wait behind anything. */
+  function slicesChanged(key: string): void {
+    const service = services.get(key);
+    if (service !== undefined && decide(service, selection).do === 'ensure') force(key, 0);
+  }
+
+  function force(key: string, priority = LOW_PRIORITY): void {
+    forced.add(key);
+    queue.add(key, { priority });
+  }
+
+  async function check(how: { readonly repair: boolean }): Promise<void> {
+    try {
+      const { unsettled, settled } = await drift.check(working, how);
+      log.info({ settled, unsettled: unsettled.length, repair: how.repair }, 'audit');
+      for (const key of unsettled) force(key);
+    } catch (error) {
+      if (working.aborted) return;
+      log.warn({ err: error }, 'audit failed');
+      if (!how.repair) for (const service of services.list()) force(keyOf(service));
+    }
+  }
+
+  async function watchDrift(): Promise<void> {
+    while (!working.aborted) {
+      const jitter = 1 + 0.2 * (2 * random() - 1);
+      await clock.sleep(collaborators.driftCheckPeriodMs * jitter, working).catch(() => {});
+      if (!working.aborted) await check({ repair: true });
+    }
+  }
+
+  return {
+    start() {
+      unsubscribe = services.onChange(changed);
+      void check({ repair: false }).then(watchDrift);
+    },
+    async close() {
+      stopped.abort(new Error('the service controller is closing'));
+      unsubscribe();
+      await queue.close();
+      await closeParts();
+    },
+    resync(reason, uids) {
+      log.debug({ reason, services: uids?.length ?? 'all' }, 'resync');
+      if (uids === undefined) {
+        for (const service of services.list()) if (decide(service, selection).do !== 'none') force(keyOf(service));
+        return;
+      }
+      for (const uid of uids) for (const service of services.by('uid', uid)) force(keyOf(service));
+    },
+  };
+}
+
+function partsOf(
+  collaborators: Collaborators,
+  onNodePass: (causeMs: number) => void,
+  onSlice: (serviceKey: string) => void,
+): { readonly parts: Parts; close(): Promise<void> } {
+  const { provider, nodes, clock, metrics, watch } = collaborators;
+  const { loadBalancers } = provider;
+  if (loadBalancers === undefined) throw new TypeError(`provider "${provider.name}" has no load balancers`);
+  const limiter = createLimiter({
+    clock,
+    classes: { default: { concurrency: REQUESTS_AT_ONCE } },
+    waited: (seconds) => metrics.observe('fairlead_cloud_throttle_wait_seconds', { provider: provider.name }, seconds),
+  });
+  const filtered = loadBalancers.interpret !== undefined;
+  const membership = createMembership({ nodes, clock, filtered, onPass: onNodePass });
+  let slices: Store<EndpointSlice> | undefined;
+
+  function watchedSlices(): Store<EndpointSlice> {
+    if (slices === undefined) {
+      slices = createStore<EndpointSlice>({ indexes: { service: serviceOf } });
+      slices.onChange((old, now) => {
+        for (const key of new Set([old, now].flatMap((slice) => (slice === undefined ? [] : serviceOf(slice)))))
+          onSlice(key);
+      });
+      watch(resources.endpointslices, slices as unknown as Store<KubeObject>);
+    }
+    if (slices.synced) return slices;
+    // Nothing read yet is not the same as no endpoints.
+    throw failure('FL_KUBE_UNSYNCED', 'the EndpointSlices have not been read yet', { retryAfterMs: 200 });
+  }
+
+  return {
+    parts: {
+      ...collaborators,
+      loadBalancers,
+      selection: selectionOf(collaborators.classes ?? defaultClasses(provider, collaborators)),
+      memos: new Memos(),
+      cache: createTargetCache(),
+      members: () => membership.current().members,
+      slices: watchedSlices,
+      call: (signal, key, trace) => callOf(collaborators, limiter, signal, key, trace),
+    },
+    async close() {
+      membership.stop();
+      await limiter.close();
+    },
+  };
+}
+
+/** What a provider gets for one run: its end, a log that names the Service, and a place in the limiter. */
+function callOf(
+  { clock, log, metrics }: Collaborators,
+  limiter: Limiter,
+  signal: AbortSignal,
+  key: string,
+  trace: Call['trace'],
+): Call {
+  let phase: { readonly at: string; readonly sinceMs: number } | undefined;
+  const enter = (at: string) => {
+    const nowMs = clock.monotonicMs();
+    if (phase !== undefined) {
+      const labels = { controller: 'service', phase: phase.at };
+      metrics.observe('fairlead_reconcile_duration_seconds', labels, (nowMs - phase.sinceMs) / 1000);
+    }
+    phase = at === 'progress' ? undefined : { at, sinceMs: nowMs };
+  };
+  return {
+    signal,
+    log: withKey(log, key),
+    limit: limiter.for(signal),
+    trace(step) {
+      if (step.at === 'applied') {
+        const outcome = step.error === undefined ? 'ok' : 'error';
+        metrics.count('fairlead_actions_total', { controller: 'service', kind: step.action.kind, outcome });
+      } else if (step.at !== phase?.at) enter(step.at);
+      trace?.(step);
+    },
+  };
+}
+
+function withKey(log: Log, key: string): Log {
+  const add = (level: keyof Log) => (fields: object, message: string) => log[level]({ key, ...fields }, message);
+  return { debug: add('debug'), info: add('info'), warn: add('warn'), error: add('error') };
+}

@@ -1,0 +1,147 @@
+import { isEqual } from '../../core/equal.ts';
+import type { Service } from '../../core/objects.ts';
+import type { Action, LoadBalancerSpec, Progress } from '../../core/provider.ts';
+import { causeOf, type DesiredLoadBalancer } from '../../core/service/desired.ts';
+import { ensuring, eventsOf, removalHeld } from '../../core/service/events.ts';
+import { holdRemovals } from '../../core/service/floor.ts';
+import { type StatusOptions, statusPatch } from '../../core/service/status.ts';
+import type { Decision } from '../../core/service/wanted.ts';
+import type { Outcome } from '../../work/queue.ts';
+import { desire } from './desire.ts';
+import { type Memo, type Parts, tell } from './parts.ts';
+import { latest, writeStatus } from './write.ts';
+
+/** A provider that is ready at once gets one patch; one that takes longer than this shows Provisioning first. */
+const QUIET_MS = 1000;
+
+/**
+ * One Service that we want: its load balancer, then its status. Returns a wait, or nothing when it is settled.
+ * Throws ProviderErrors; what they mean is decided in the loop.
+ */
+export async function ensure(
+  parts: Parts,
+  service: Service,
+  key: string,
+  decision: Extract<Decision, { do: 'ensure' }>,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { loadBalancers, clock, memos } = parts;
+  const memo = memos.of(service, key);
+  const desired = desire(parts, service);
+  const { spec, recheckMs } = floored(parts, service, memo, desired);
+  const cause = causeOf(memo.spec, spec);
+  if (cause !== 'none') for (const event of desired.warnings) tell(parts, service, event);
+  const options = (): StatusOptions => ({
+    nowMs: clock.now(),
+    finalizer: decision.finalizer,
+    specChanged: cause === 'spec',
+    listeners: spec.listeners,
+    shortfalls: desired.shortfalls,
+    portErrors: desired.portErrors,
+  });
+  const start = announce(parts, service, decision, options, signal);
+  const applied: Action[] = [];
+  const call = parts.call(signal, key, (step) => {
+    if (step.at !== 'apply') return;
+    if (applied.length === 0 && loadBalancers.selfCleaning !== true) tell(parts, service, ensuring);
+    applied.push(step.action);
+  });
+  try {
+    await start.before;
+    const progress = await loadBalancers.ensure(spec, call);
+    await start.end();
+    const outcome = await publish(parts, { service, memo, spec, progress, applied, cause, options: options() }, signal);
+    return outcome ?? (recheckMs === undefined ? undefined : { requeueAfterMs: recheckMs - clock.monotonicMs() });
+  } finally {
+    await start.end();
+  }
+}
+
+/** The spec with removals of node targets held where too many would go at once. */
+function floored(
+  parts: Parts,
+  service: Service,
+  memo: Memo,
+  { spec }: DesiredLoadBalancer,
+): { readonly spec: LoadBalancerSpec; readonly recheckMs?: number } {
+  if (spec.targetKind !== 'node') return { spec };
+  const { targets, held, recheckMs } = holdRemovals(spec.targets, {
+    before: memo.spec?.targets,
+    ...(memo.held === undefined ? {} : { held: memo.held }),
+    nowMs: parts.clock.monotonicMs(),
+  });
+  const isNew = [...held.keys()].some((id) => memo.held?.has(id) !== true);
+  memo.held = held;
+  if (recheckMs === undefined) return { spec };
+  if (isNew) {
+    parts.metrics.count('fairlead_removals_held_total', { kind: 'target' });
+    tell(parts, service, removalHeld([...held.keys()], memo.spec?.targets.length ?? 0));
+  }
+  return { spec: { ...spec, targets }, recheckMs };
+}
+
+/**
+ * Says that work is under way: before the first cloud call, with the finalizer, since leftovers must not lose their
+ * owner; for a `selfCleaning` provider only when it takes longer than a second. `end` waits for a patch under way, so
+ * that two never race.
+ */
+function announce(
+  parts: Parts,
+  service: Service,
+  decision: Extract<Decision, { do: 'ensure' }>,
+  options: () => StatusOptions,
+  signal: AbortSignal,
+): { readonly before: Promise<void>; end(): Promise<void> } {
+  const { loadBalancers, clock, log } = parts;
+  const write = async () => {
+    const now = latest(parts, service);
+    await writeStatus(parts, now, statusPatch(now, { state: 'started' }, options()), signal);
+  };
+  if (loadBalancers.selfCleaning !== true) {
+    return { before: decision.hasFinalizer ? Promise.resolve() : write(), end: async () => {} };
+  }
+  let writing: Promise<void> = Promise.resolve();
+  const cancel = clock.after(QUIET_MS, () => {
+    // Only a word for people: the run's own patch tells the rest, and fails for the same reason if there is one.
+    writing = write().catch((error: unknown) => log.debug({ err: error }, 'provisioning was not written'));
+  });
+  return {
+    before: Promise.resolve(),
+    end: async () => {
+      cancel();
+      await writing;
+    },
+  };
+}
+
+interface Run {
+  readonly service: Service;
+  readonly memo: Memo;
+  readonly spec: LoadBalancerSpec;
+  readonly progress: Progress;
+  readonly applied: readonly Action[];
+  readonly cause: ReturnType<typeof causeOf>;
+  readonly options: StatusOptions;
+}
+
+async function publish(parts: Parts, run: Run, signal: AbortSignal): Promise<Outcome> {
+  const { service, memo, spec, progress, applied, options } = run;
+  const before = latest(parts, service);
+  const patch = statusPatch(before, progress, options);
+  const after = await writeStatus(parts, before, patch, signal);
+  if (after === undefined) return undefined; // gone meanwhile: the watch tells
+  const isMoved = memo.serving === true && !isEqual(before.status?.loadBalancer, after.status?.loadBalancer);
+  const cause = patch === undefined && applied.length === 0 ? 'none' : run.cause;
+  for (const event of eventsOf(progress, { cause, hosts: spec.targets.length })) tell(parts, service, event, isMoved);
+  if (progress.state === 'pending') {
+    delete memo.settled;
+    return { requeueAfterMs: progress.retryAfterMs };
+  }
+  if (memo.serving === undefined && patch?.status?.loadBalancer !== undefined) {
+    parts.metrics.timeToServing(parts.clock.now() - Date.parse(service.metadata.creationTimestamp), 'first');
+  }
+  memo.serving = true;
+  memo.spec = spec;
+  memo.settled = after.metadata.resourceVersion;
+  return undefined;
+}
