@@ -13,6 +13,7 @@ export function inProcess(handle: Handler): Transport {
     async send(request) {
       request.signal.throwIfAborted();
       const response = await raced(handle(request), request.signal);
+      response.body.setEncoding('utf8'); // the contract of a transport: text, whatever way it is cut
       const abort = (): void => {
         response.body.destroy(request.signal.reason as Error);
       };
