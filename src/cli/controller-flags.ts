@@ -148,7 +148,7 @@ const servingFlags: readonly Flag[] = [
     parse: parse.integer(0, 65_535),
     default: '10268',
   },
-  { name: 'metrics-bind-address', value: 'IP:PORT', help: 'Plain HTTP, /metrics only', parse: parse.text },
+  { name: 'metrics-bind-address', value: 'IP:PORT', help: 'Plain HTTP, /metrics only', parse: hostPort },
   {
     name: 'tls-cert-file',
     value: 'FILE',
@@ -261,4 +261,12 @@ function duration(name: string, help: string, fallback: string): Flag {
 
 function inert(name: string, of: (text: string) => unknown): Flag & { value: string | undefined } {
   return { name, value: 'VALUE', help: 'Accepted, without effect in this version', parse: of, hidden: true };
+}
+
+/** '127.0.0.1:9090', '[::1]:9090' or ':9090' for all addresses. */
+function hostPort(text: string): { readonly host: string; readonly port: number } {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+  if (port === undefined || Number(port) > 65_535)
+    throw new Error('is no address and port; write 127.0.0.1:9090 or :9090');
+  return { host: bracketed ?? (plain === '' || plain === undefined ? '::' : plain), port: Number(port) };
 }

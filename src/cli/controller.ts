@@ -1,0 +1,155 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { parse as parseYaml } from 'yaml';
+import { createLeader, type LeaderOptions } from '../controllers/leader.ts';
+import { isProviderError } from '../core/errors.ts';
+import { createHealth, type HealthOptions } from '../obs/health.ts';
+import { createLog, type Level } from '../obs/log.ts';
+import { createMetrics } from '../obs/metrics.ts';
+import { systemClock } from '../work/clock.ts';
+import { type Command, type Input, InputError, type Terminal, type Values } from './command.ts';
+import { connect } from './connect.ts';
+import { controllerFlags, controllersOf, flagProblems, inertGiven } from './controller-flags.ts';
+import { importModule, loadProvider } from './provider.ts';
+import { version } from './version.ts';
+
+export const command: Command = {
+  name: 'controller',
+  summary: 'Give LoadBalancer Services their load balancers; one leader of several replicas works',
+  usage: '',
+  maxArgs: 0,
+  flags: controllerFlags,
+  examples: [
+    'fairlead controller --provider=onprem',
+    'fairlead controller --provider=onprem --controllers=service --load-balancer-class=fairlead.dev/onprem',
+    'fairlead controller --provider=./mine.js --kubeconfig=kubeconfig --leader-elect=false',
+  ],
+  async run(input, terminal) {
+    const problems = flagProblems(input);
+    if (problems.length > 0) throw new InputError(problems);
+    return await serve(input, terminal);
+  },
+};
+
+async function serve(input: Input, terminal: Terminal): Promise<number> {
+  const { flags } = input;
+  const log = createLog({ level: flags['log-level'] as Level, destination: terminal.stdout });
+  const metrics = createMetrics({ provider: flags['provider'] as string });
+  const client = connect(flags, terminal, metrics.client);
+  const module = await loadProvider(flags['provider'] as string, terminal.cwd);
+  const identity = `${hostname()}_${randomUUID()}`;
+  log.info(
+    {
+      version: await version(),
+      identity,
+      provider: flags['provider'],
+      controllers: [...controllersOf(flags['controllers'] as readonly string[])],
+    },
+    'starting',
+  );
+  for (const flag of inertGiven(input)) log.warn({ flag }, 'this flag has no effect in this version');
+  const leader = createLeader({
+    client,
+    clock: systemClock,
+    random: Math.random,
+    log,
+    metrics,
+    module,
+    providerConfig: await providerConfig(input, terminal),
+    cluster: flags['cluster-name'] as string,
+    identity,
+    ...leaseOf(flags),
+    service: serviceOptions(flags),
+  });
+  const health = await createHealth({
+    log,
+    clock: systemClock,
+    client,
+    readyz: { stores: () => leader.unready() },
+    healthz: { lease: () => leader.unhealthy() },
+    pages: { '/metrics': { contentType: metrics.contentType, text: () => metrics.text() } },
+    ...servingOf(flags),
+  });
+  try {
+    const end = await leader.run(terminal.signal);
+    return end === 'lost' ? 1 : 0;
+  } catch (error) {
+    if (isProviderError(error) && error.kind === 'invalid') throw new InputError([`${error.message} (${error.code})`]);
+    throw error;
+  } finally {
+    await health.close();
+    client.close();
+  }
+}
+
+/** The provider's own file, with the flags that belong to it on top. */
+export async function providerConfig({ flags, given }: Input, { cwd }: Pick<Terminal, 'cwd'>): Promise<unknown> {
+  const file = flags['cloud-config'] as string | undefined;
+  const config = file === undefined ? {} : await readConfig(file, cwd);
+  const namespace = flags['metallb-namespace'] as string;
+  const ipam = flags['ipam'] as string | undefined;
+  if (flags['provider'] !== 'onprem') {
+    const wrong = ['ipam', 'metallb-namespace'].filter((name) => given.has(name));
+    if (wrong.length > 0) throw new InputError(wrong.map((name) => `--${name} belongs to --provider=onprem`));
+    return config;
+  }
+  return {
+    ...(given.has('metallb-namespace') || config['metallbNamespace'] === undefined
+      ? { ...config, metallbNamespace: namespace }
+      : config),
+    ...(ipam === undefined ? {} : { ipam: await importModule(ipam, cwd, '--ipam') }),
+  };
+}
+
+async function readConfig(file: string, cwd: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    const value = parseYaml(await readFile(resolve(cwd, file), 'utf8')) as unknown;
+    if (value === null || value === undefined) return {};
+    if (typeof value !== 'object' || Array.isArray(value)) throw new Error('is no mapping of names to values');
+    return value as Readonly<Record<string, unknown>>;
+  } catch (error) {
+    throw new InputError([`--cloud-config: ${file}: ${(error as Error).message.split('\n')[0]}`]);
+  }
+}
+
+function leaseOf(flags: Values): Pick<LeaderOptions, 'lease'> {
+  if (flags['leader-elect'] === false) return {};
+  return {
+    lease: {
+      name: flags['leader-elect-resource-name'] as string,
+      namespace: flags['leader-elect-resource-namespace'] as string,
+      leaseDurationMs: flags['leader-elect-lease-duration'] as number,
+      renewDeadlineMs: flags['leader-elect-renew-deadline'] as number,
+      retryPeriodMs: flags['leader-elect-retry-period'] as number,
+    },
+  };
+}
+
+function serviceOptions(flags: Values): LeaderOptions['service'] {
+  const classes = flags['load-balancer-class'] as readonly string[] | undefined;
+  const concurrency = flags['concurrent-service-syncs'] as number | undefined;
+  return {
+    defaultClass: flags['default-class'] as boolean,
+    driftCheckPeriodMs: flags['drift-check-period'] as number,
+    deleteOrphans: flags['delete-orphans'] as boolean,
+    takeoverFieldManagers: flags['takeover-field-managers'] as readonly string[],
+    ...(classes === undefined ? {} : { classes }),
+    ...(concurrency === undefined ? {} : { concurrency }),
+  };
+}
+
+function servingOf(flags: Values): Partial<HealthOptions> {
+  const pick = (name: string) => flags[name] as string | undefined;
+  const port = flags['secure-port'] as number;
+  const bindAddress = pick('bind-address');
+  const metrics = flags['metrics-bind-address'] as HealthOptions['metrics'];
+  const [certFile, keyFile] = [pick('tls-cert-file'), pick('tls-private-key-file')];
+  return {
+    ...(port === 0 ? {} : { port }),
+    ...(bindAddress === undefined ? {} : { bindAddress }),
+    ...(metrics === undefined ? {} : { metrics }),
+    ...(certFile === undefined || keyFile === undefined ? {} : { tls: { certFile, keyFile } }),
+  };
+}
