@@ -104,6 +104,7 @@ class HttpTransport implements Transport {
     try {
       const credentials = await rejectOnAbort(this.#credentials(), limit.signal);
       const response = await this.#transmit(request, credentials, limit.signal);
+      follow(request.signal, response);
       if (request.stream !== true) limitSilence(response, request, timeoutMs);
       return { credentials, response };
     } finally {
@@ -114,7 +115,7 @@ class HttpTransport implements Transport {
   }
 
   #transmit(
-    { method, path, headers, body, signal }: TransportRequest,
+    { method, path, headers, body }: TransportRequest,
     credentials: Credentials,
     limit: AbortSignal,
   ): Promise<IncomingMessage> {
@@ -128,8 +129,6 @@ class HttpTransport implements Transport {
         path: `${this.#prefix}${path}`,
         headers: { ...headers, ...credentials.headers },
         agent: this.#agentFor(credentials),
-        // The caller's signal also ends the body; `limit` ends with the headers.
-        signal,
         ...(credentials.auth === undefined ? {} : { auth: credentials.auth }),
         ...(credentials.servername === undefined ? {} : { servername: credentials.servername }),
       });
@@ -143,7 +142,7 @@ class HttpTransport implements Transport {
       // Stays: an error after the headers reaches the body, and must not be uncaught here.
       request.on('error', (error) => {
         limit.removeEventListener('abort', cut);
-        reject(limit.aborted ? limit.reason : signal.aborted ? signal.reason : errorOf(request, error));
+        reject(limit.aborted ? limit.reason : errorOf(request, error));
       });
       request.end(body);
     });
@@ -224,6 +223,16 @@ function timeoutError({ method, path }: TransportRequest, timeoutMs: number): Er
   const error: NodeJS.ErrnoException = new Error(`${method} ${path.split('?')[0]}: no answer within ${timeoutMs} ms`);
   error.code = 'ETIMEDOUT';
   return error;
+}
+
+/** The caller's signal ends the body too, with its reason. */
+function follow(signal: AbortSignal, response: IncomingMessage): void {
+  const abort = (): void => {
+    response.destroy(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+  };
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  response.once('close', () => signal.removeEventListener('abort', abort));
 }
 
 /** The agent takes this limit away when the connection becomes idle. */
