@@ -205,6 +205,16 @@ export const errorCatalogue = {
     title: 'The work on one Service took too long and was ended.',
     help: 'Fairlead tries again. If it lasts, the log names the last action that was begun.',
   },
+  FL_SERVE_ADDRESS: {
+    kind: 'invalid',
+    title: 'The address for health paths or metrics cannot be listened on.',
+    help: 'Choose a free port and an address of this machine in the flag that the message names, or stop what has it.',
+  },
+  FL_SERVE_CERTIFICATE: {
+    kind: 'invalid',
+    title: 'The files of --tls-cert-file and --tls-private-key-file do not hold a certificate and its key.',
+    help: 'Give PEM files that the process may read, the key belonging to the first certificate.',
+  },
   FL_SOURCE_RANGE_INVALID: {
     kind: 'invalid',
     title: 'A source range is not a CIDR.',
@@ -221,6 +231,11 @@ export interface ErrorDetails {
   readonly retryAfterMs?: number;
   /** Spec path or annotation at fault: 'spec.loadBalancerSourceRanges[1]'. Expected for 'invalid'. */
   readonly field?: string;
+  /**
+   * False: no load balancer stands any more, for certain, so what is published is a lie and goes. Absent: the last good
+   * one stays. Never from a failed read.
+   */
+  readonly exists?: false;
 }
 
 /** What a provider, or the code that plans for it, throws: classified once, at the border where it arose. */
@@ -231,6 +246,7 @@ export class ProviderError extends Error {
   readonly code: string;
   readonly retryAfterMs: number | undefined;
   readonly field: string | undefined;
+  readonly exists: false | undefined;
 
   constructor(kind: ErrorKind, code: string, message: string, details: ErrorDetails = {}) {
     super(message, { cause: details.cause });
@@ -238,6 +254,7 @@ export class ProviderError extends Error {
     this.code = code;
     this.retryAfterMs = details.retryAfterMs;
     this.field = details.field;
+    this.exists = details.exists;
   }
 }
 

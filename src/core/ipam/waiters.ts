@@ -1,49 +1,100 @@
-import type { Freed } from './allocator.ts';
+import { compareText } from '../equal.ts';
+import type { Allocator, AllocatorView } from './allocator.ts';
+import type { Freed, Holding } from './entry.ts';
 import type { AddressRequest } from './request.ts';
 
-/** A Service that waits for an address. */
+/** A Service whose last decision had a failure or a shortfall, or less than it prefers. */
 export interface Waiter {
   readonly request: AddressRequest;
   /** Of the Service, RFC 3339. */
   readonly creationTimestamp: string;
 }
 
-/** Oldest first: creationTimestamp, namespace, name. */
+/** The order in which Services are served: creationTimestamp, namespace, name, uid. */
 export function compareWaiters(a: Waiter, b: Waiter): number {
-  const parts = ({ request, creationTimestamp }: Waiter) => [creationTimestamp, request.namespace, request.name];
-  const [left, right] = [parts(a), parts(b)];
-  const at = left.findIndex((part, index) => part !== right[index]);
-  return at < 0 ? 0 : (left[at] as string) < (right[at] as string) ? -1 : 1;
+  return (
+    compareText(a.creationTimestamp, b.creationTimestamp) ||
+    compareText(a.request.namespace, b.request.namespace) ||
+    compareText(a.request.name, b.request.name) ||
+    compareText(a.request.uid, b.request.uid)
+  );
 }
 
 /**
- * Who may be served by the room that was made, oldest first: at most as many as addresses became free, each counted
- * against a pool that the Service may use, plus everybody with the sharing key of a released address.
- * `candidates` names the pools that may serve a request, in order.
+ * The waiters to look at again after room was made, in order: at most as many as addresses became free, each one that
+ * the allocator would serve now; besides them all with the sharing key of a released address, and all who hold such an
+ * address (what kept them from a change may be gone). Pure: two that would be given the same address are both named.
  */
 export function wake(
   waiters: readonly Waiter[],
   freed: readonly Freed[],
-  candidates: (request: AddressRequest) => readonly string[],
+  allocator: Pick<AllocatorView, 'candidates' | 'decide' | 'holdings'>,
 ): readonly Waiter[] {
-  const room = new Map<string, bigint>(); // pool and family -> addresses not yet promised
-  const addresses = new Set<string>();
-  const keys = new Set<string>();
-  for (const { pool, family, count, address, sharingKey } of freed) {
-    const slot = `${pool}\n${family}`;
-    room.set(slot, (room.get(slot) ?? 0n) + count);
-    if (address !== undefined) addresses.add(address);
-    if (sharingKey !== undefined && sharingKey !== '') keys.add(sharingKey);
-  }
-  const claim = ({ families, ...request }: AddressRequest): boolean => {
-    const pools = candidates({ families, ...request });
-    const slots = pools.flatMap((pool) => families.map((family) => `${pool}\n${family}`));
-    const slot = slots.find((candidate) => (room.get(candidate) ?? 0n) > 0n);
-    if (slot === undefined) return false;
-    room.set(slot, (room.get(slot) as bigint) - 1n);
-    return true;
-  };
+  const room = new Room(freed);
   return [...waiters]
     .sort(compareWaiters)
-    .filter(({ request }) => (request.sharingKey !== '' && keys.has(request.sharingKey)) || claim(request));
+    .filter(
+      ({ request }) =>
+        isConcerned(request, room, allocator) ||
+        (mayFit(request, room, allocator) && allocator.decide(request).take.some((holding) => room.claim(holding))),
+    );
+}
+
+/** As `wake`, but allocates for each in memory, so that the next one is decided on what is left: who got something. */
+export function serve(
+  waiters: readonly Waiter[],
+  freed: readonly Freed[],
+  allocator: Allocator,
+): readonly { readonly waiter: Waiter; readonly decision: ReturnType<Allocator['allocate']> }[] {
+  const room = new Room(freed);
+  return [...waiters].sort(compareWaiters).flatMap((waiter) => {
+    const { request } = waiter;
+    if (!isConcerned(request, room, allocator) && !mayFit(request, room, allocator)) return [];
+    const decision = allocator.allocate(request);
+    for (const holding of decision.take) room.claim(holding);
+    return decision.take.length + decision.update.length + decision.release.length > 0 ? [{ waiter, decision }] : [];
+  });
+}
+
+/** Shares the key of a released address, or holds it. */
+function isConcerned(request: AddressRequest, room: Room, allocator: Pick<AllocatorView, 'holdings'>): boolean {
+  if (room.keys.has(request.sharingKey)) return true;
+  return room.addresses.size > 0 && allocator.holdings(request.uid).some(({ address }) => room.addresses.has(address));
+}
+
+/** Cheap, before a decision: with 10,000 waiters a decision for each would cost more than the release. */
+function mayFit(request: AddressRequest, room: Room, allocator: Pick<AllocatorView, 'candidates'>): boolean {
+  if (room.isEmpty) return false;
+  return allocator.candidates(request).some((pool) => request.families.some((family) => room.has({ pool, family })));
+}
+
+/** How much of what became free is not promised to a waiter yet. */
+class Room {
+  readonly addresses = new Set<string>();
+  readonly keys = new Set<string>();
+  readonly #left = new Map<string, bigint>(); // pool and family -> addresses
+
+  constructor(freed: readonly Freed[]) {
+    for (const { pool, family, count, address, sharingKey = '' } of freed) {
+      const key = `${pool} ${family}`;
+      this.#left.set(key, (this.#left.get(key) ?? 0n) + count);
+      if (address !== undefined) this.addresses.add(address);
+      if (sharingKey !== '') this.keys.add(sharingKey);
+    }
+  }
+
+  get isEmpty(): boolean {
+    return [...this.#left.values()].every((left) => left === 0n);
+  }
+
+  has({ pool, family }: Pick<Holding, 'pool' | 'family'>): boolean {
+    return (this.#left.get(`${pool} ${family}`) ?? 0n) > 0n;
+  }
+
+  claim(holding: Holding): boolean {
+    if (!this.has(holding)) return false;
+    const key = `${holding.pool} ${holding.family}`;
+    this.#left.set(key, (this.#left.get(key) as bigint) - 1n);
+    return true;
+  }
 }

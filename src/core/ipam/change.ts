@@ -1,0 +1,79 @@
+import { isEqual } from '../equal.ts';
+import { compareIps } from '../net/ip.ts';
+import { countWith } from './counts.ts';
+import type { Freed, User } from './entry.ts';
+import type { Ledger } from './ledger.ts';
+import { PoolIndex } from './pool-index.ts';
+import type { Pool } from './pools.ts';
+import type { Slot } from './slot.ts';
+
+/** One address in use that a change of pools touches, with all who use it. */
+export interface Affected {
+  readonly address: string;
+  /** The pool that has it now. */
+  readonly from: string;
+  /** The pool that will have it; absent: none, its users would lose it. */
+  readonly to?: string;
+  /** Sorted by namespace, name. */
+  readonly users: readonly Pick<User, 'namespace' | 'name' | 'uid'>[];
+}
+export interface PoolChange {
+  /** Addresses in use that keep their users under another pool's name, in numeric order. */
+  readonly moved: readonly Affected[];
+  /** Addresses in use that no pool would have any more, in numeric order. */
+  readonly stranded: readonly Affected[];
+  /** Part of `stranded` that no allow-shrink covers, on the old pool or its successor: refuse the edit if not empty. */
+  readonly refused: readonly Affected[];
+  /** Room that the change makes. */
+  readonly freed: readonly Freed[];
+}
+
+/** What these pools in place of the present ones would do to the addresses in use. Pure. */
+export function changeOf(ledger: Ledger, pools: readonly Pool[]): PoolChange {
+  const next = new PoolIndex(pools);
+  const slots = [...ledger.slots].sort((a, b) => compareIps(a.ip, b.ip));
+  const after = new Map<string, Slot[]>();
+  const affected: Affected[] = [];
+  for (const slot of slots) {
+    const from = slot.pool ?? slot.recorded;
+    const to = next.poolOf(slot.ip, from)?.name;
+    if (to !== undefined) {
+      const there = after.get(to);
+      if (there === undefined) after.set(to, [slot]);
+      else there.push(slot);
+    }
+    // An address that is in no pool already is not touched by this change.
+    if (slot.users.size === 0 || to === slot.pool) continue;
+    affected.push({ address: slot.address, from, ...(to === undefined ? {} : { to }), users: usersOf(slot) });
+  }
+  const stranded = affected.filter(({ to }) => to === undefined);
+  const mayShrink = (name: string) =>
+    [ledger.pools.get(name), next.get(name)].some((pool) => pool?.allowShrink === true);
+  return {
+    moved: affected.filter(({ to }) => to !== undefined),
+    stranded,
+    refused: stranded.filter(({ from }) => !mayShrink(from)),
+    freed: pools.flatMap((pool) => freedIn(ledger, pool, after.get(pool.name) ?? [])),
+  };
+}
+
+export function usersOf(slot: Slot): readonly Pick<User, 'namespace' | 'name' | 'uid'>[] {
+  return [...slot.users.values()]
+    .map(({ namespace, name, uid }) => ({ namespace, name, uid }))
+    .sort((a, b) => (`${a.namespace}/${a.name}/${a.uid}` < `${b.namespace}/${b.name}/${b.uid}` ? -1 : 1));
+}
+
+/** More available than before; all of it when somebody may take from the pool who could not, or needs less for it. */
+function freedIn(ledger: Ledger, pool: Pool, slots: readonly Slot[]): readonly Freed[] {
+  const old = ledger.pools.get(pool.name);
+  if (pool.disabled || isEqual(old, pool)) return [];
+  const now = countWith(pool, slots);
+  const before = old === undefined ? undefined : countWith(old, ledger.inPool(pool.name));
+  const widened = old === undefined || !isEqual(accessOf(old), accessOf(pool));
+  return (['ipv4', 'ipv6'] as const).flatMap((family) => {
+    const gained = now[family].available - (before === undefined || widened ? 0n : before[family].available);
+    return gained > 0n ? [{ pool: pool.name, family, count: gained }] : [];
+  });
+}
+
+const accessOf = ({ autoAssign, selection, disabled, quota }: Pool) => ({ autoAssign, selection, disabled, quota });
