@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { failure } from '../core/errors.ts';
@@ -21,6 +22,8 @@ const LOOK_MS = 10_000;
 export async function readCertificate({ certFile, keyFile }: Files): Promise<Pair> {
   try {
     const [cert, key] = await Promise.all([readFile(certFile, 'utf8'), readFile(keyFile, 'utf8')]);
+    // createSecureContext alone accepts empty files, as a writer leaves them for a moment: no handshake would succeed.
+    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) throw new Error('the key is of another one');
     createSecureContext({ cert, key });
     return { cert, key };
   } catch (error) {
