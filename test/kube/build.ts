@@ -20,7 +20,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** For the line that says what was left out. */
 export const howToGetKube =
-  'run `npm run kube` (needs Go 1.26 or newer, about 5 minutes once), or set KUBEBUILDER_ASSETS';
+  'run `npm run kube`, which needs Go 1.26 and about 5 minutes once, or set KUBEBUILDER_ASSETS';
 
 const modules = import.meta.dirname; // go.mod pins the versions
 const packages = {

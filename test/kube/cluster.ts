@@ -6,12 +6,14 @@ import { generateKeyPairSync, randomBytes, randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { httpTransport, loadKubeConfig } from '../../src/kube/config.ts';
 import { type Client, createClient, type Transport } from '../../src/kube/request.ts';
 import { systemClock } from '../../src/work/clock.ts';
+import { leaveOut } from '../left-out.ts';
 import { type Answer, ask, type Where } from './ask.ts';
-import { ensureKube, howToGetKube, type KubePrograms } from './build.ts';
+import { ensureKube, howToGetKube, type KubePrograms, kubePrograms } from './build.ts';
 import { type Guarded, guarded, type Running } from './guard.ts';
 
 /** A test context, or `{ after }` of node:test for one server per file. */
@@ -52,7 +54,33 @@ export interface RealApiOptions {
   readonly startMs?: number;
 }
 
-/** A real API server for this scope. `undefined` without its programs (with CI=true they are built instead). */
+/** One kind of API server, for tests that hold on both. */
+export interface ApiKind {
+  readonly name: Api['name'];
+  /** A server of its own for this test; without the programs for one the test is left out and the answer `undefined`. */
+  start(t: Pick<TestContext, 'after' | 'skip'>, options?: RealApiOptions): Promise<Api | undefined>;
+}
+
+/**
+ * The sandbox and the real API server, so that one file tests both:
+ * `for (const { name, start } of apis) test(..., async (t) => { const api = await start(t); if (api === undefined) return; ... })`
+ */
+export const apis: readonly ApiKind[] = [
+  { name: 'sandbox', start: (t) => sandboxApi(t) },
+  { name: 'kube-apiserver', start: (t, options) => realApi(t, options) },
+];
+
+/** A real API server for this test. Without its programs: with CI=true they are built, else the test is left out. */
+export async function realApi(
+  t: Pick<TestContext, 'after' | 'skip'>,
+  options: RealApiOptions = {},
+): Promise<Api | undefined> {
+  const api = await findRealApi(t, options);
+  if (api === undefined) leaveOut(t, 'real kube-apiserver', howToGetKube);
+  return api;
+}
+
+/** The same for any scope, such as `{ after }` of a whole file; the caller leaves out what needs it. */
 export async function findRealApi(scope: Scope, options: RealApiOptions = {}): Promise<Api | undefined> {
   const programs = await ensureKube();
   if (programs === undefined) return undefined;
@@ -66,10 +94,31 @@ export async function findRealApi(scope: Scope, options: RealApiOptions = {}): P
   }
 }
 
-/** The same for a caller that cannot go on without it: throws and says how to get the programs. */
-export async function realApi(scope: Scope, options: RealApiOptions = {}): Promise<Api> {
-  const api = await findRealApi(scope, options);
-  if (api === undefined) throw new Error(`no kube-apiserver: ${howToGetKube}`);
+/** The API server in memory, on a socket in this process; a kill breaks its connections, and it keeps what it stored. */
+export async function sandboxApi(scope: Scope): Promise<Api> {
+  const { createSandboxApi } = await import('../../src/sandbox/api/server.ts');
+  const guard = guarded('fairlead-sandbox-');
+  const sandbox = createSandboxApi({ clock: systemClock });
+  const [port, token] = [await freePort(), randomBytes(16).toString('hex')];
+  let server: { readonly port: number; close(): Promise<void> } | undefined;
+  const kill = async (): Promise<void> => {
+    await server?.close();
+    server = undefined;
+  };
+  const where: Where = { url: `http://127.0.0.1:${port}`, token, caFile: '/nonexistent' };
+  const api = apiAt('sandbox', where, guard, kubePrograms()?.kubectl, {
+    kill,
+    async start() {
+      server ??= await sandbox.listen({ port, token });
+      if (server.port !== port) throw new Error(`sandbox: port ${port}: address already in use`);
+    },
+    async stop() {
+      await kill();
+      await sandbox.close();
+    },
+  });
+  scope.after(() => api.stop());
+  await api.start();
   return api;
 }
 
@@ -109,21 +158,7 @@ async function startIn(guard: Guarded, programs: KubePrograms, options: RealApiO
     caFile: join(folder, 'certs', 'apiserver.crt'), // made by the server at its first start; holds its CA too
   };
   let server: Running | undefined;
-  const transports: Transport[] = [];
-
-  const api: Api = {
-    ...where,
-    name: 'kube-apiserver',
-    kubeconfig: join(folder, 'admin.kubeconfig'),
-    kubectl: programs.kubectl,
-    folder,
-    transport() {
-      const transport = httpTransport(loadKubeConfig({ kubeconfig: api.kubeconfig, env: {} }));
-      transports.push(transport);
-      return transport;
-    },
-    client: () => createClient({ transport: api.transport(), clock: systemClock }),
-    writeKubeconfig: (who) => writeKubeconfig(folder, { ...where, ...who }),
+  const api = apiAt('kube-apiserver', where, guard, programs.kubectl, {
     async kill() {
       server?.signal('SIGKILL');
       await server?.ended;
@@ -133,14 +168,45 @@ async function startIn(guard: Guarded, programs: KubePrograms, options: RealApiO
       server = guard.start('kube-apiserver', programs.apiserver, apiserverArgs(etcd.url, port, options));
       await whenReady(where, [etcd.program, server], options.startMs ?? 60_000);
     },
+    stop: async () => {},
+  });
+  await api.start();
+  return api;
+}
+
+/** What is the same for every server: its files and our own clients. */
+function apiAt(
+  name: Api['name'],
+  where: Where,
+  guard: Guarded,
+  kubectl: string | undefined,
+  life: Pick<Api, 'kill' | 'start' | 'stop'>,
+): Api {
+  const transports: Transport[] = [];
+  const write = (who: { readonly name: string }): string => writeKubeconfig(guard.folder, { ...where, ...who });
+  const kubeconfig = write({ name: 'admin' });
+  const transport = (): Transport => {
+    const made = httpTransport(loadKubeConfig({ kubeconfig, env: {} }));
+    transports.push(made);
+    return made;
+  };
+  return {
+    ...where,
+    name,
+    kubeconfig,
+    kubectl,
+    folder: guard.folder,
+    transport,
+    client: () => createClient({ transport: transport(), clock: systemClock }),
+    writeKubeconfig: write,
+    kill: life.kill,
+    start: life.start,
     async stop() {
-      for (const transport of transports.splice(0)) transport.close();
+      for (const made of transports.splice(0)) made.close();
+      await life.stop();
       await guard.close();
     },
   };
-  api.writeKubeconfig({ name: 'admin' });
-  await api.start();
-  return api;
 }
 
 function writeServiceAccountKeys(folder: string): void {
