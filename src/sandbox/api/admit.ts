@@ -30,9 +30,15 @@ export interface Rules {
   nameErrors?(name: string): readonly string[];
   validate?(draft: Draft, old: Draft | undefined, part: Part): readonly FieldError[];
   /** Claims what is shared between objects (addresses, ports). Runs before validation; `undo` when the write fails or is a dry run. */
-  allocate?(draft: Draft, old: Draft | undefined, part: Part): Claim;
+  allocate?(draft: Draft, old: Draft | undefined, how: { readonly part: Part; readonly dryRun: boolean }): Claim;
   /** Gives back what the object held. */
   release?(object: Draft): void;
+  /** Of kinds that a controller empties before they go: what the first DELETE does instead of marking. */
+  markDeleted?(draft: Draft, now: string): void;
+  /** 403 with this reason instead of a deletion; undefined when it may go. */
+  undeletable?(object: Draft): string | undefined;
+  /** How long a deleted object stays for its kubelet to end it; 0: it goes at once. */
+  graceSeconds?(object: Draft, asked: number | undefined): number;
 }
 
 /** `commit` gives back what the old version held and the new one does not. */

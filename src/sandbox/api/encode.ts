@@ -1,3 +1,4 @@
+import { encoded } from './decode.ts';
 import type { JsonObject } from './json.ts';
 import { groupVersionOf, type Resource } from './resources.ts';
 import type { Entry } from './store.ts';
@@ -16,7 +17,7 @@ export function textOf(resource: Resource, entry: Entry): string {
 /** An item of a list: objects of built-in kinds come without kind and apiVersion, custom ones with them. */
 export function itemText(resource: Resource, entry: Entry): string {
   const text = converted(resource, entry);
-  return resource.custom ? stamped(resource, text) : text;
+  return resource.custom !== undefined ? stamped(resource, text) : text;
 }
 
 /** The object with kind and apiVersion, to be changed by a patch or shown in a table. */
@@ -27,9 +28,9 @@ export function objectOf(resource: Resource, entry: Entry): JsonObject {
 function stamped(resource: Resource, text: string): string {
   const kind = `"kind":${JSON.stringify(resource.kind)}`;
   const version = `"apiVersion":${JSON.stringify(groupVersionOf(resource))}`;
-  return `{${resource.custom ? `${version},${kind}` : `${kind},${version}`}${text === '{}' ? '' : ','}${text.slice(1)}`;
+  return `{${resource.custom !== undefined ? `${version},${kind}` : `${kind},${version}`}${text === '{}' ? '' : ','}${text.slice(1)}`;
 }
 
 function converted(resource: Resource, entry: Entry): string {
-  return resource.group === 'events.k8s.io' ? JSON.stringify(entry.object) : entry.text;
+  return resource.group === 'events.k8s.io' ? JSON.stringify(encoded(resource, entry.object)) : entry.text;
 }

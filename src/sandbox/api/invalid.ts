@@ -13,7 +13,8 @@ type FieldErrorType =
 
 /** One problem of an object, as field.Error of apimachinery prints it. */
 export interface FieldError {
-  readonly type: FieldErrorType;
+  /** 'FieldValueInvalid'. */
+  readonly reason: string;
   /** 'spec.ports[0].port'. */
   readonly field: string;
   /** Without the field: 'Invalid value: 0: must be between 1 and 65535, inclusive'. */
@@ -57,13 +58,13 @@ export function invalidObject(group: string, kind: string, name: string, errors:
     ...(name === '' ? {} : { name }),
     ...(group === '' ? {} : { group }),
     kind,
-    causes: errors.map(({ type, field, message }) => ({ reason: words[type][0], message, field })),
+    causes: errors.map(({ reason, field, message }) => ({ reason, message, field })),
   });
 }
 
 function entry(type: FieldErrorType, field: string, value: string | undefined, detail: string): FieldError {
   const head = value === undefined ? words[type][1] : `${words[type][1]}: ${value}`;
-  return { type, field, message: detail === '' ? head : `${head}: ${detail}` };
+  return { reason: words[type][0], field, message: detail === '' ? head : `${head}: ${detail}` };
 }
 
 const shown = (value: unknown): string => (value === undefined ? 'null' : JSON.stringify(value));

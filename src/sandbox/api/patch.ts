@@ -1,10 +1,10 @@
-import type { Decoder } from './decode.ts';
-import { fromYaml, mediaType } from './decode.ts';
+import { encoded, fromYaml, mediaType } from './decode.ts';
+import { invalid, invalidObject } from './invalid.ts';
 import { type Draft, isObject, type JsonObject } from './json.ts';
 import { applyJsonPatch } from './json-patch.ts';
 import { applyMergePatch } from './merge-patch.ts';
 import { groupVersionOf, type Resource } from './resources.ts';
-import { badRequest, failed, unsupportedMediaType } from './status.ts';
+import { badRequest, failed, isStatusError, unsupportedMediaType } from './status.ts';
 import { applyStrategicPatch } from './strategic.ts';
 
 export const patchTypes = {
@@ -16,23 +16,36 @@ export const patchTypes = {
 
 /** Kinds of definitions have no Go type to take merge keys from. */
 const acceptedFor = (resource: Resource): readonly string[] =>
-  Object.values(patchTypes).filter((type) => !(resource.custom && type === patchTypes.strategic));
+  Object.values(patchTypes).filter((type) => !(resource.custom !== undefined && type === patchTypes.strategic));
 
 /** What a PATCH that is not an apply makes of a live object. Throws 400, 415, 422. */
 export function patcher(
   resource: Resource,
   { contentType, body }: { readonly contentType: string | undefined; readonly body: string | undefined },
-  decode: Decoder,
+  decode: (body: JsonObject) => Draft,
 ): (live: Draft) => Draft {
   const type = mediaType(contentType);
+  if (!(Object.values(patchTypes) as string[]).includes(type))
+    throw failed(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {});
   if (!acceptedFor(resource).includes(type)) throw unsupportedMediaType(acceptedFor(resource));
   const patch = parsePatch(body ?? '');
   return (live) => {
-    const document = { kind: resource.kind, apiVersion: groupVersionOf(resource), ...live };
+    const document = { kind: resource.kind, apiVersion: groupVersionOf(resource), ...encoded(resource, live) };
     const patched = patchedBy(type, document, patch, resource);
     if (!isObject(patched)) throw badRequest('the patch does not leave an object');
-    return decode(resource, patched);
+    return unreadable(patched, () => decode(patched));
   };
+}
+
+/** What a patch left that is not its kind any more is the patch's fault: 422, as kube-apiserver has it. */
+function unreadable(patched: JsonObject, decode: () => Draft): Draft {
+  try {
+    return decode();
+  } catch (error) {
+    if (!isStatusError(error) || error.code !== 400) throw error;
+    const why = error.message.replace(/^.*? cannot be handled as a \w+: /, '');
+    throw invalidObject('', '', '', [invalid('patch', JSON.stringify(patched), why)]);
+  }
 }
 
 function patchedBy(type: string, document: JsonObject, patch: unknown, resource: Resource): unknown {
@@ -40,7 +53,9 @@ function patchedBy(type: string, document: JsonObject, patch: unknown, resource:
     switch (type) {
       case patchTypes.json:
         if (!Array.isArray(patch))
-          throw badRequest('json: cannot unmarshal object into Go value of type jsonpatch.Patch');
+          throw badRequest(
+            'error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp',
+          );
         return applyJsonPatch(document, patch);
       case patchTypes.merge:
         return applyMergePatch(document, patch);
@@ -48,15 +63,15 @@ function patchedBy(type: string, document: JsonObject, patch: unknown, resource:
         return applyStrategicPatch(document, patch, resource.kind);
     }
   } catch (error) {
-    throw isPatchError(error)
-      ? failed(
-          error.status,
-          error.status === 422 ? 'Invalid' : 'BadRequest',
-          error.message,
-          error.status === 422 ? {} : undefined,
-        )
-      : error;
+    throw isPatchError(error) ? refused(error) : error;
   }
+}
+
+/** The server keeps to itself why a JSON patch did not fit (NewGenericServerResponse of apimachinery). */
+function refused({ status, message }: PatchFailure): Error {
+  if (status === 400) return badRequest(message);
+  if (status === 500) return failed(500, '', message);
+  return failed(422, 'Invalid', 'the server rejected our request due to an error in our request', {});
 }
 
 function parsePatch(text: string): unknown {
@@ -74,5 +89,7 @@ export function parseApply(resource: Resource, text: string | undefined): JsonOb
   return value;
 }
 
-const isPatchError = (error: unknown): error is Error & { readonly status: 400 | 422 | 500 } =>
+type PatchFailure = Error & { readonly status: 400 | 422 | 500 };
+
+const isPatchError = (error: unknown): error is PatchFailure =>
   error instanceof Error && error.name === 'PatchError' && 'status' in error;

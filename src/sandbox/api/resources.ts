@@ -1,3 +1,4 @@
+import type { Schema } from './kinds.ts';
 import type { GroupResource } from './status.ts';
 
 export type Verb = 'create' | 'delete' | 'deletecollection' | 'get' | 'list' | 'patch' | 'update' | 'watch';
@@ -23,17 +24,41 @@ export interface Resource extends GroupResource {
   readonly subresources: readonly Subresource[];
   /** Name of the collection in the store; versions of one kind, and both event APIs, share it. */
   readonly collection: string;
-  /** True for a kind that a CustomResourceDefinition made. */
-  readonly custom: boolean;
+  /** Of a kind that a CustomResourceDefinition made. */
+  readonly custom?: CustomVersion;
+}
+
+/** What a definition says about one version of its kind. */
+export interface CustomVersion {
+  readonly schema: Schema;
+  /** The status is written by its own path only. */
+  readonly statusSubresource: boolean;
+  readonly scale?: {
+    readonly specReplicasPath: string;
+    readonly statusReplicasPath: string;
+    readonly labelSelectorPath?: string;
+  };
+  readonly columns: readonly object[];
+  /** JSON paths: '.spec.color'. */
+  readonly selectableFields: readonly string[];
 }
 
 /** '/api/v1' is group ''; 'apps/v1' is as in an object's apiVersion. */
 export const groupVersionOf = ({ group, version }: { readonly group: string; readonly version: string }): string =>
   group === '' ? version : `${group}/${version}`;
 
-const full: readonly Verb[] = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
-const status: Subresource = { name: 'status', verbs: ['get', 'patch', 'update'] };
-const scale: Subresource = {
+export const full: readonly Verb[] = [
+  'create',
+  'delete',
+  'deletecollection',
+  'get',
+  'list',
+  'patch',
+  'update',
+  'watch',
+];
+export const status: Subresource = { name: 'status', verbs: ['get', 'patch', 'update'] };
+export const scale: Subresource = {
   name: 'scale',
   verbs: ['get', 'patch', 'update'],
   kind: { group: 'autoscaling', version: 'v1', kind: 'Scale' },
@@ -107,7 +132,6 @@ function kind(group: string, plural: string, name: string, facts: Facts): Resour
     categories: [],
     subresources: [],
     collection: group === '' ? plural : `${plural}.${group}`,
-    custom: false,
     ...facts,
   };
 }

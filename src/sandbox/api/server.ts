@@ -1,15 +1,17 @@
 import type { Readable } from 'node:stream';
-import type { Clock } from '../../core/provider.ts';
+import { parseCidr } from '../../core/net/cidr.ts';
+import type { Cidr, Clock } from '../../core/provider.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../../kube/request.ts';
 import type { Timers } from '../../work/clock.ts';
-import type { RulesOf } from './admit.ts';
-import { createDecoder } from './decode.ts';
+import { createDecoder, lenient } from './decode.ts';
+import { serveDefinitions } from './definitions.ts';
 import { aggregated, apiVersions, groupDocument, groupList, resourceList, version } from './discovery.ts';
 import { type Listening, type ListenOptions, listenHttp } from './http.ts';
 import { seededRandom } from './random.ts';
+import { createAddressRange, createPortRange } from './registry/ranges.ts';
 import { type Catalogue, createCatalogue } from './resources.ts';
 import { type ApiRequest, targetOf } from './route.ts';
-import { plain } from './rules.ts';
+import { createRules } from './rules.ts';
 import { internal, isStatusError, type StatusError } from './status.ts';
 import { type ApiStore, createApiStore } from './store.ts';
 import { bodyOf, inProcess } from './transport.ts';
@@ -24,6 +26,10 @@ export interface SandboxOptions {
   readonly logCount?: number;
   /** How far watches can go back. Default 5 minutes. */
   readonly logMs?: number;
+  /** ClusterIPs come from here, the primary family first. Default 10.96.0.0/16 and fd00:10:96::/112. */
+  readonly serviceCidrs?: readonly string[];
+  /** First and last node port. Default 30000 to 32767. */
+  readonly nodePorts?: readonly [first: number, last: number];
 }
 
 /** A Kubernetes API server in memory. */
@@ -43,20 +49,27 @@ const initialNamespaces = ['default', 'kube-node-lease', 'kube-public', 'kube-sy
 
 export function createSandboxApi(options: SandboxOptions): SandboxApi {
   const { clock, seed = 1, logCount = 10_000, logMs = 300_000 } = options;
+  const { serviceCidrs = ['10.96.0.0/16', 'fd00:10:96::/112'], nodePorts = [30_000, 32_767] } = options;
   const random = seededRandom(seed);
   const store = createApiStore({ clock, logCount, logMs });
   const catalogue = createCatalogue();
-  const rulesOf: RulesOf = () => plain;
+  const rulesOf = createRules({
+    ranges: {
+      addresses: serviceCidrs.map((cidr) => createAddressRange(cidrOf(cidr), random)),
+      ports: createPortRange(...nodePorts, random),
+    },
+  });
   const writes = createWrites({ store, clock, random, rulesOf });
   const decode = createDecoder(rulesOf);
   const context: VerbContext = { store, writes, rulesOf, decode, clock, random };
+  const endDefinitions = serveDefinitions({ store, catalogue, writes, clock });
   const bodies = new Set<Readable>();
   const servers = new Set<Listening>();
 
   const namespaces = catalogue.find('', 'v1', 'namespaces');
   for (const name of initialNamespaces)
     if (namespaces !== undefined)
-      writes.create(namespaces, undefined, decode(namespaces, { metadata: { name } }), {
+      writes.create(namespaces, undefined, decode(namespaces, { metadata: { name } }, lenient), {
         dryRun: false,
         manager: 'kube-apiserver',
       });
@@ -81,10 +94,17 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
       return server;
     },
     async close() {
+      endDefinitions();
       for (const body of bodies) body.destroy();
       await Promise.all([...servers].map((server) => server.close()));
     },
   };
+}
+
+function cidrOf(text: string): Cidr {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) throw new RangeError(`${text} is not a CIDR`);
+  return cidr;
 }
 
 function answered(context: VerbContext, catalogue: Catalogue, request: ApiRequest): Answer {

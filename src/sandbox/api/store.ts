@@ -76,6 +76,8 @@ export function createApiStore({
   let log: { readonly change: Change; readonly atMs: number }[] = [];
   /** Entries of `log` before this index are dropped; compacted in bulk, so that a write costs O(1). */
   let head = 0;
+  /** Not told to all listeners yet: a listener that writes is told of its write after the others know of the first. */
+  const pending: Change[] = [];
   let revision = 1;
   let compacted = 1;
 
@@ -90,8 +92,13 @@ export function createApiStore({
   const commit = (change: Change): void => {
     log.push({ change, atMs: clock.monotonicMs() });
     trim();
-    for (const name of [change.collection, undefined])
-      for (const listener of [...(listeners.get(name) ?? [])]) listener(change);
+    pending.push(change);
+    if (pending.length > 1) return;
+    for (let next = pending[0]; next !== undefined; next = pending[0]) {
+      for (const name of [next.collection, undefined])
+        for (const listener of [...(listeners.get(name) ?? [])]) tell(listener, next);
+      pending.shift();
+    }
   };
   const trim = (): void => {
     const oldestMs = clock.monotonicMs() - logMs;
@@ -200,6 +207,17 @@ export function versioned(object: Draft, revision: number): Draft {
       ...rest,
     },
   };
+}
+
+/** The write is done whatever a listener makes of it: its error is not the writer's. */
+function tell(listener: (change: Change) => void, change: Change): void {
+  try {
+    listener(change);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
 }
 
 /** Index of the first key that is not before `key`. */

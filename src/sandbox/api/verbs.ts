@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '../../core/provider.ts';
 import type { Timers } from '../../work/clock.ts';
 import type { Part, RulesOf } from './admit.ts';
-import { type Decoder, mediaType, parseBody } from './decode.ts';
+import { type Decoder, fieldValidationOf, mediaType, parseBody } from './decode.ts';
 import { itemText, textOf } from './encode.ts';
 import { type Draft, isObject, type JsonObject } from './json.ts';
 import { listPage } from './list.ts';
@@ -129,34 +129,47 @@ function writerOf(resource: Resource): (entry: Entry) => string {
 }
 
 const create: Verb = ({ writes, decode }, { resource, namespace }, request, query) => {
-  const draft = decode(resource, bodyOf(resource, request));
-  return object(201, resource, writes.create(resource, namespace, draft, writeOptions(request, query)));
+  const warnings: string[] = [];
+  const unknown = fieldValidationOf(query, 'CreateOptions');
+  const draft = decode(resource, bodyOf(resource, request), { unknown, warnings });
+  return warned(
+    object(201, resource, writes.create(resource, namespace, draft, writeOptions(request, query))),
+    warnings,
+  );
 };
 
 const put: Verb = ({ writes, decode }, target, request, query) => {
   const { resource, namespace, name = '' } = target;
-  const body = bodyOf(resource, request);
-  const uid = isObject(body['metadata']) ? String(body['metadata']['uid'] ?? '') : '';
+  const warnings: string[] = [];
+  const unknown = fieldValidationOf(query, 'UpdateOptions');
+  const draft = decode(resource, bodyOf(resource, request), { unknown, warnings });
   const make = (live: Draft | undefined): Draft => {
-    checkUid({ resource, namespace, name }, uid, live);
-    return decode(resource, body);
+    checkUid({ resource, namespace, name }, draft.metadata.uid ?? '', live);
+    return draft;
   };
   const written = writes.update({ resource, namespace, name }, partOf(target), make, writeOptions(request, query));
-  return object(written.created ? 201 : 200, resource, written.entry);
+  return warned(object(written.created ? 201 : 200, resource, written.entry), warnings);
 };
 
 const patch: Verb = (context, target, request, query) => {
   const { resource, namespace, name = '' } = target;
   const { store, writes, decode } = context;
-  const patched = patcher(resource, { contentType: request.headers['content-type'], body: request.body }, decode);
+  const warnings: string[] = [];
+  const unknown = fieldValidationOf(query, 'PatchOptions');
+  const asked = { contentType: request.headers['content-type'], body: request.body };
+  const patched = patcher(resource, asked, (body) => decode(resource, body, { unknown, warnings }));
   found(store, target);
   const make = (live: Draft | undefined): Draft => patched(live as Draft);
-  return object(
-    200,
-    resource,
-    writes.update({ resource, namespace, name }, partOf(target), make, writeOptions(request, query)).entry,
-  );
+  const { entry } = writes.update({ resource, namespace, name }, partOf(target), make, writeOptions(request, query));
+  return warned(object(200, resource, entry), warnings);
 };
+
+/** RFC 7234 section 5.5, as kubectl prints it. */
+function warned(answer: Answer, warnings: readonly string[]): Answer {
+  if (warnings.length === 0) return answer;
+  const header = [...new Set(warnings)].map((text) => `299 - ${JSON.stringify(text)}`).join(', ');
+  return { ...answer, headers: { ...answer.headers, warning: header } };
+}
 
 const remove: Verb = ({ writes, rulesOf }, { resource, namespace, name = '' }, request, query) => {
   const { entry, gone } = writes.remove({ resource, namespace, name }, deleteQuery(request, query));

@@ -1,10 +1,11 @@
 import type { Clock } from '../../core/provider.ts';
 import type { Part, Rules, RulesOf } from './admit.ts';
 import { invalid, invalidObject } from './invalid.ts';
-import { type Draft, type JsonObject, type Meta, rfc3339, same } from './json.ts';
+import { clone, type Draft, type JsonObject, type Meta, rfc3339, same } from './json.ts';
 import { metaErrors, metaUpdateErrors } from './meta.ts';
 import { generatedName, uuid } from './random.ts';
-import { groupVersionOf, type Resource } from './resources.ts';
+import { namespaceFinalizers } from './registry/namespace.ts';
+import type { Resource } from './resources.ts';
 import { alreadyExists, badRequest, conflict, failed, forbidden, notFound, staleVersion } from './status.ts';
 import { type ApiStore, Entry } from './store.ts';
 import { dnsSubdomain } from './words.ts';
@@ -89,9 +90,9 @@ export function createWrites({
     if ((metadata.resourceVersion ?? '') !== '')
       throw failed(500, '', 'resourceVersion should not be set on objects to be created');
     if ((metadata.namespace ?? '') !== '' && metadata.namespace !== namespace) throw wrongNamespace();
-    checkNamespace(store, resource, namespace);
+    checkNamespace(store, resource, namespace, metadata.name ?? '');
     fillMeta(metadata, namespace, uuid(random), stamp());
-    const claim = rules.allocate?.(draft, undefined, '');
+    const claim = rules.allocate?.(draft, undefined, { part: '', dryRun: options.dryRun });
     try {
       rules.prepareCreate?.(draft);
       const errors = [
@@ -119,7 +120,7 @@ export function createWrites({
     const name = metadata.name ?? '';
     checkVersion(resource, rules, metadata, live, name);
     metadata.resourceVersion = old.metadata.resourceVersion as string;
-    const claim = rules.allocate?.(draft, old, part);
+    const claim = rules.allocate?.(draft, old, { part, dryRun: options.dryRun });
     try {
       keepMeta(metadata, old.metadata);
       rules.prepareUpdate?.(draft, old, part);
@@ -175,22 +176,44 @@ export function createWrites({
       if (live === undefined) throw notFound(resource, name);
       checkPreconditions(resource, name, live, query);
       const rules = rulesOf(resource);
-      const finalizers =
-        rules.uncollected === true
-          ? (live.object.metadata.finalizers ?? [])
-          : collected(live.object.metadata.finalizers ?? [], query);
-      const waiting = finalizers.length > 0;
-      if (waiting) {
-        const draft = marked(live.object, finalizers, stamp());
-        if (same(draft, live.object)) return { entry: live, gone: false };
-        return { entry: commit(resource, key, draft, query.dryRun), gone: false };
+      const why = rules.undeletable?.(live.object);
+      if (why !== undefined) throw forbidden(resource, name, why);
+      if (rules.markDeleted !== undefined) {
+        if (live.object.metadata.deletionTimestamp === undefined) {
+          const draft = clone(live.object);
+          rules.markDeleted(draft, stamp());
+          return { entry: commit(resource, key, draft, query.dryRun), gone: false };
+        }
+        if (namespaceFinalizers(live.object).length > 0) return { entry: live, gone: false };
       }
-      if (query.dryRun) return { entry: live, gone: true };
-      const entry = store.remove(resource.collection, key) as Entry;
-      rules.release?.(entry.object);
-      return { entry, gone: true };
+      return removeMarked(resource, live, query);
     },
   };
+
+  /** BeforeDelete and updateForGracefulDeletionAndFinalizers of apiserver. */
+  function removeMarked(
+    resource: Resource,
+    live: Entry,
+    query: DeleteQuery,
+  ): { readonly entry: Entry; readonly gone: boolean } {
+    const rules = rulesOf(resource);
+    const { metadata } = live.object;
+    const graceful = gracefully(rules, live.object, query, clock.now());
+    if (graceful === 'pending') return { entry: live, gone: false };
+    const finalizers =
+      rules.uncollected === true ? (metadata.finalizers ?? []) : collected(metadata.finalizers ?? [], query);
+    let last = live;
+    if (graceful !== undefined || finalizers.length > 0) {
+      const draft = marked(live.object, finalizers, graceful ?? { seconds: 0, at: stamp() });
+      if (!same(draft, live.object)) last = commit(resource, live.key, draft, query.dryRun);
+      if (finalizers.length > 0 || (graceful !== undefined && graceful.seconds > 0))
+        return { entry: last, gone: false };
+    }
+    if (query.dryRun) return { entry: last, gone: true };
+    const entry = store.remove(resource.collection, live.key) as Entry;
+    rules.release?.(entry.object);
+    return { entry, gone: true };
+  }
 }
 
 function fillMeta(metadata: Meta, namespace: string | undefined, uid: string, now: string): void {
@@ -203,7 +226,7 @@ function fillMeta(metadata: Meta, namespace: string | undefined, uid: string, no
 const metaRules = (resource: Resource, rules: Rules): Parameters<typeof metaErrors>[1] => ({
   namespaced: resource.namespaced,
   nameErrors: rules.nameErrors ?? dnsSubdomain,
-  core: !resource.custom,
+  core: resource.custom === undefined,
 });
 
 const defined = (members: JsonObject): JsonObject =>
@@ -266,7 +289,7 @@ const registryFolders: Readonly<Record<string, string>> = {
 
 /** Where a kube-apiserver keeps the kind in etcd, which its messages name. */
 function registryKey(resource: Resource): string {
-  const grouped = resource.custom || resource.group === 'apiextensions.k8s.io';
+  const grouped = resource.custom !== undefined || resource.group === 'apiextensions.k8s.io';
   return `/registry/${grouped ? `${resource.group}/` : ''}${registryFolders[resource.collection] ?? resource.plural}`;
 }
 
@@ -292,13 +315,13 @@ function checkPreconditions(resource: Resource, name: string, live: Entry, query
 }
 
 /** Nothing is created in a namespace that does not exist or is going. */
-function checkNamespace(store: ApiStore, resource: Resource, namespace: string | undefined): void {
+function checkNamespace(store: ApiStore, resource: Resource, namespace: string | undefined, name: string): void {
   if (namespace === undefined) return;
   const live = store.get('namespaces', namespace);
   if (live === undefined) throw notFound({ group: '', plural: 'namespaces' }, namespace);
   if (live.object.metadata.deletionTimestamp === undefined) return;
   const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
-  throw forbidden(resource, '', why, [
+  throw forbidden(resource, name, why, [
     {
       reason: 'NamespaceTerminating',
       message: `namespace ${namespace} is being terminated`,
@@ -331,32 +354,41 @@ function collected(finalizers: readonly string[], { propagationPolicy }: DeleteQ
   }
 }
 
+interface Grace {
+  readonly seconds: number;
+  /** deletionTimestamp. */
+  readonly at: string;
+}
+
+/** When a kind with a grace period goes; undefined for one without, 'pending' when it is going already. */
+function gracefully(rules: Rules, object: Draft, query: DeleteQuery, nowMs: number): Grace | 'pending' | undefined {
+  if (rules.graceSeconds === undefined) return undefined;
+  const { deletionTimestamp, deletionGracePeriodSeconds: held } = object.metadata;
+  const asked = query.gracePeriodSeconds !== undefined && query.gracePeriodSeconds < 0 ? 1 : query.gracePeriodSeconds;
+  if (deletionTimestamp !== undefined) {
+    if (held === undefined || held === 0) return undefined;
+    if (asked === undefined || asked >= held) return 'pending';
+    const at = Date.parse(deletionTimestamp) - (held - asked) * 1000;
+    return at < nowMs ? { seconds: asked === 0 ? 0 : 1, at: rfc3339(nowMs) } : { seconds: asked, at: rfc3339(at) };
+  }
+  const seconds = rules.graceSeconds(object, asked);
+  return { seconds, at: rfc3339(nowMs + seconds * 1000) };
+}
+
 /** markAsDeleting of apiserver: the first mark also raises the generation, where there is one. */
-function marked(object: Draft, finalizers: readonly string[], now: string): Draft {
+function marked(object: Draft, finalizers: readonly string[], { seconds, at }: Grace): Draft {
   const { metadata } = object;
   const first = metadata.deletionTimestamp === undefined;
+  const { generation, creationTimestamp, finalizers: _finalizers, ...rest } = metadata;
   return {
     ...object,
     metadata: {
-      ...metadata,
-      finalizers: [...finalizers],
-      deletionTimestamp: metadata.deletionTimestamp ?? now,
-      deletionGracePeriodSeconds: 0,
-      ...(first && metadata.generation !== undefined ? { generation: metadata.generation + 1 } : {}),
+      ...rest,
+      ...(generation === undefined ? {} : { generation: first ? generation + 1 : generation }),
+      ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
+      deletionTimestamp: first || seconds > 0 ? at : (metadata.deletionTimestamp as string),
+      deletionGracePeriodSeconds: seconds,
+      ...(finalizers.length === 0 ? {} : { finalizers: [...finalizers] }),
     },
   };
-}
-
-/** kind and apiVersion of a body; both may be absent. Throws 400. */
-export function checkType(resource: Resource, body: JsonObject): void {
-  const { kind, apiVersion } = body;
-  const right = groupVersionOf(resource);
-  if (
-    (kind === undefined || kind === '' || kind === resource.kind) &&
-    (apiVersion === undefined || apiVersion === '' || apiVersion === right)
-  )
-    return;
-  throw badRequest(
-    `${String(kind)} in version "${String(apiVersion)}" cannot be handled as a ${resource.kind}: no kind "${String(kind)}" is registered for version "${String(apiVersion)}" in scheme "pkg/api/legacyscheme/scheme.go"`,
-  );
 }

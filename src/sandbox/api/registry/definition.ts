@@ -1,0 +1,240 @@
+import type { Rules } from '../admit.ts';
+import { duplicate, type FieldError, invalid, notAllowed, required, unsupported } from '../invalid.ts';
+import { type Draft, isObject, same } from '../json.ts';
+import type { Schema } from '../kinds.ts';
+import { checkColumns } from '../table.ts';
+import { dnsLabel, dnsSubdomain } from '../words.ts';
+import { keepOther } from './plain.ts';
+
+export interface DefinitionNames {
+  plural: string;
+  singular?: string;
+  shortNames?: string[];
+  kind: string;
+  listKind?: string;
+  categories?: string[];
+}
+export interface DefinitionVersion {
+  readonly name: string;
+  readonly served: boolean;
+  readonly storage: boolean;
+  readonly schema?: { readonly openAPIV3Schema?: Schema };
+  readonly subresources?: {
+    readonly status?: object;
+    readonly scale?: {
+      readonly specReplicasPath: string;
+      readonly statusReplicasPath: string;
+      readonly labelSelectorPath?: string;
+    };
+  };
+  readonly additionalPrinterColumns?: readonly object[];
+  readonly selectableFields?: readonly { readonly jsonPath: string }[];
+}
+export interface DefinitionCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly lastTransitionTime: string;
+  readonly reason: string;
+  readonly message: string;
+}
+/** A CustomResourceDefinition after the codec. */
+export interface Definition extends Draft {
+  spec: {
+    group: string;
+    names: DefinitionNames;
+    scope: string;
+    versions: DefinitionVersion[];
+    conversion?: { strategy?: string };
+  };
+  status: {
+    conditions: DefinitionCondition[] | null;
+    acceptedNames: DefinitionNames;
+    storedVersions: string[] | null;
+  };
+}
+
+/** Its controller removes the custom resources before this goes. */
+export const cleanupFinalizer = 'customresourcecleanup.apiextensions.k8s.io';
+
+export const definitionRules: Rules = {
+  versionRequired: true,
+  returnsDeleted: true,
+  fields: {},
+  defaults(draft) {
+    const { names, conversion } = (draft as Definition).spec;
+    names.singular ??= (names.kind ?? '').toLowerCase();
+    names.listKind ??= `${names.kind}List`;
+    (draft as Definition).spec.conversion = { ...conversion, strategy: conversion?.strategy ?? 'None' };
+  },
+  prepareCreate(draft) {
+    const definition = draft as Definition;
+    definition.metadata.generation = 1;
+    definition.status = {
+      conditions: null,
+      acceptedNames: { plural: '', kind: '' },
+      storedVersions: storedVersions(definition, []),
+    };
+  },
+  prepareUpdate(draft, old, part) {
+    keepOther(draft, old, part);
+    if (part === 'status') return;
+    const definition = draft as Definition;
+    if (!same(definition.spec, (old as Definition).spec))
+      definition.metadata.generation = (old.metadata.generation ?? 0) + 1;
+    definition.status = {
+      ...definition.status,
+      storedVersions: storedVersions(definition, definition.status.storedVersions ?? []),
+    };
+  },
+  validate: (draft, old, part) =>
+    part === 'status' ? [] : definitionErrors(draft as Definition, old as Definition | undefined),
+  markDeleted(draft, now) {
+    const definition = draft as Definition;
+    definition.metadata.deletionTimestamp = now;
+    definition.metadata.finalizers = [...new Set([...(definition.metadata.finalizers ?? []), cleanupFinalizer])];
+    definition.status.conditions = withCondition(definition.status.conditions ?? [], {
+      type: 'Terminating',
+      status: 'True',
+      lastTransitionTime: now,
+      reason: 'InstanceDeletionPending',
+      message: 'CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon',
+    });
+  },
+};
+
+export function withCondition(
+  conditions: readonly DefinitionCondition[],
+  next: DefinitionCondition,
+): DefinitionCondition[] {
+  const known = conditions.find(({ type }) => type === next.type);
+  const since = known?.status === next.status ? known.lastTransitionTime : next.lastTransitionTime;
+  return known === undefined
+    ? [...conditions, next]
+    : conditions.map((one) => (one.type === next.type ? { ...next, lastTransitionTime: since } : one));
+}
+
+function storedVersions({ spec }: Definition, held: readonly string[]): string[] {
+  const storage = (spec.versions ?? []).find((version) => version.storage)?.name;
+  return storage === undefined || held.includes(storage) ? [...held] : [...held, storage];
+}
+
+function definitionErrors({ metadata, spec }: Definition, old: Definition | undefined): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  const wanted = `${spec.names.plural}.${spec.group}`;
+  if (metadata.name !== wanted)
+    errors.push(invalid('metadata.name', metadata.name, 'must be spec.names.plural+"."+spec.group'));
+  if (spec.group === '') errors.push(required('spec.group'));
+  else {
+    for (const message of dnsSubdomain(spec.group)) errors.push(invalid('spec.group', spec.group, message));
+    if (spec.group.split('.').length < 2)
+      errors.push(invalid('spec.group', spec.group, 'should be a domain with at least one dot'));
+  }
+  if (spec.scope === '') errors.push(required('spec.scope'));
+  else if (!['Cluster', 'Namespaced'].includes(spec.scope))
+    errors.push(unsupported('spec.scope', spec.scope, ['Cluster', 'Namespaced']));
+  errors.push(...versionErrors(spec.versions ?? []), ...nameErrors(spec.names));
+  if (old === undefined) return errors;
+  const established = (old.status.conditions ?? []).some(
+    ({ type, status }) => type === 'Established' && status === 'True',
+  );
+  if (!established) return errors;
+  for (const [field, now, before] of [
+    ['spec.group', spec.group, old.spec.group],
+    ['spec.scope', spec.scope, old.spec.scope],
+    ['spec.names.plural', spec.names.plural, old.spec.names.plural],
+    ['spec.names.kind', spec.names.kind, old.spec.names.kind],
+  ] as const)
+    if (now !== before) errors.push(invalid(field, now, 'field is immutable'));
+  return errors;
+}
+
+function versionErrors(versions: readonly DefinitionVersion[]): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  const names = new Set<string>();
+  for (const [index, version] of versions.entries()) {
+    const field = `spec.versions[${index}]`;
+    if (names.has(version.name)) errors.push(duplicate(`${field}.name`, version.name));
+    names.add(version.name);
+    for (const message of dnsLabel(version.name)) errors.push(invalid(`${field}.name`, version.name, message));
+    const schema = version.schema?.openAPIV3Schema;
+    if (schema === undefined) errors.push(required(`${field}.schema.openAPIV3Schema`, 'schemas are required'));
+    else errors.push(...structuralErrors(schema, `${field}.schema.openAPIV3Schema`));
+    for (const problem of checkColumns(version.additionalPrinterColumns ?? []))
+      errors.push(
+        invalid(
+          `${field}.additionalPrinterColumns${problem.slice(0, problem.indexOf(':'))}`,
+          '',
+          problem.slice(problem.indexOf(':') + 2),
+        ),
+      );
+  }
+  if (versions.filter((version) => version.storage).length !== 1)
+    errors.push(invalid('spec.versions', versions, 'must have exactly one version marked as storage version'));
+  return errors;
+}
+
+function nameErrors(names: DefinitionNames): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  if (names.plural === '') errors.push(required('spec.names.plural'));
+  for (const [member, value] of [
+    ['plural', names.plural],
+    ['singular', names.singular ?? ''],
+    ['kind', names.kind.toLowerCase()],
+    ['listKind', (names.listKind ?? '').toLowerCase()],
+  ] as const) {
+    if (value === '' && member === 'kind') errors.push(required('spec.names.kind'));
+    else if (value !== '')
+      for (const message of dnsLabel(value)) errors.push(invalid(`spec.names.${member}`, value, message));
+  }
+  for (const [index, name] of (names.shortNames ?? []).entries())
+    for (const message of dnsLabel(name)) errors.push(invalid(`spec.names.shortNames[${index}]`, name, message));
+  if (names.kind !== '' && names.kind === names.listKind)
+    errors.push(invalid('spec.names.listKind', names.listKind, 'kind and listKind may not be the same'));
+  return errors;
+}
+
+/** A structural schema: every value says its type, and what composes schemas says nothing of structure. */
+function structuralErrors(root: Schema, field: string): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  if (root.type !== 'object')
+    errors.push(
+      root.type === undefined
+        ? required(`${field}.type`, 'must not be empty at the root')
+        : invalid(`${field}.type`, root.type, 'must be object at the root'),
+    );
+  walk(root, field, errors, true);
+  return errors;
+}
+
+function walk(schema: Schema, field: string, errors: FieldError[], atRoot: boolean): void {
+  const untyped = schema.type === undefined || schema.type === '';
+  const free = schema['x-kubernetes-int-or-string'] === true || schema['x-kubernetes-preserve-unknown-fields'] === true;
+  if (untyped && !free && !atRoot)
+    errors.push(required(`${field}.type`, 'must not be empty for specified object fields'));
+  if (schema['x-kubernetes-int-or-string'] === true && !untyped)
+    errors.push(invalid(`${field}.type`, schema.type, 'must be empty if x-kubernetes-int-or-string is true'));
+  if (schema.type === 'array' && schema.items === undefined)
+    errors.push(required(`${field}.items`, 'must be specified'));
+  if (schema.$ref !== undefined) errors.push(notAllowed(`${field}.$ref`, 'is not supported'));
+  if (schema.properties !== undefined && isObject(schema.additionalProperties))
+    errors.push(
+      notAllowed(`${field}.additionalProperties`, 'additionalProperties and properties are mutual exclusive'),
+    );
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    // The metadata of the object itself may only narrow the names.
+    if (atRoot && (name === 'metadata' || name === 'apiVersion' || name === 'kind')) continue;
+    walk(property, `${field}.properties[${name}]`, errors, false);
+  }
+  if (schema.items !== undefined) walk(schema.items, `${field}.items`, errors, false);
+  if (isObject(schema.additionalProperties))
+    walk(schema.additionalProperties as Schema, `${field}.additionalProperties`, errors, false);
+  const listType = schema['x-kubernetes-list-type'];
+  const keys = schema['x-kubernetes-list-map-keys'] ?? [];
+  if (listType === 'map' && keys.length === 0)
+    errors.push(required(`${field}.x-kubernetes-list-map-keys`, 'must not be empty if x-kubernetes-list-type is map'));
+  for (const [index, key] of keys.entries())
+    if (schema.items?.properties?.[key] === undefined)
+      errors.push(
+        invalid(`${field}.x-kubernetes-list-map-keys[${index}]`, key, 'entries must all be names of item properties'),
+      );
+}

@@ -1,0 +1,107 @@
+import { formatBlock, parseBlock } from '../../../core/net/cidr.ts';
+import type { Rules } from '../admit.ts';
+import { duplicate, type FieldError, invalid, notAllowed, required, unsupported } from '../invalid.ts';
+import type { Draft } from '../json.ts';
+import { text } from '../selectors.ts';
+import { labelValue, qualifiedName } from '../words.ts';
+import { keepOther } from './plain.ts';
+
+interface Taint {
+  readonly key: string;
+  readonly value?: string;
+  readonly effect: string;
+}
+interface NodeDraft extends Draft {
+  spec: { podCIDR?: string; podCIDRs?: string[]; providerID?: string; unschedulable?: boolean; taints?: Taint[] };
+  status: {
+    capacity?: Record<string, string>;
+    allocatable?: Record<string, string>;
+    addresses?: readonly { readonly type: string; readonly address: string }[];
+  };
+}
+
+/** Hands out one pod CIDR per family and node; undefined when there is none left. */
+export interface PodCidrs {
+  take(node: string): readonly string[] | undefined;
+  give(cidrs: readonly string[]): void;
+}
+
+const notReady: Taint = { key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' };
+
+/** `podCidrs`: given to nodes that bring none, as kube-controller-manager's --allocate-node-cidrs does. */
+export function nodeRules(podCidrs?: PodCidrs): Rules {
+  return {
+    fields: { 'spec.unschedulable': text('spec', 'unschedulable') },
+    defaults(draft) {
+      const { spec, status } = draft as NodeDraft;
+      if (status.capacity !== undefined) status.allocatable ??= { ...status.capacity };
+      // podCIDR is the first of podCIDRs, whichever of both the client knows.
+      if (spec.podCIDR !== undefined && spec.podCIDRs === undefined) spec.podCIDRs = [spec.podCIDR];
+      else if (spec.podCIDRs?.[0] !== undefined) spec.podCIDR = spec.podCIDRs[0];
+    },
+    prepareCreate(draft) {
+      const { spec, metadata } = draft as NodeDraft;
+      // The admission plug-in TaintNodesByCondition: nothing is scheduled before the node says that it is ready.
+      const taints = spec.taints ?? [];
+      if (!taints.some(({ key, effect }) => key === notReady.key && effect === notReady.effect))
+        spec.taints = [...taints, { ...notReady }];
+      const given = spec.podCIDRs === undefined ? podCidrs?.take(metadata.name ?? '') : undefined;
+      if (given === undefined) return;
+      spec.podCIDRs = [...given];
+      spec.podCIDR = given[0] as string;
+    },
+    prepareUpdate: keepOther,
+    validate: (draft, old) => nodeErrors(draft as NodeDraft, old as NodeDraft | undefined),
+    release: (object) => podCidrs?.give((object as NodeDraft).spec.podCIDRs ?? []),
+  };
+}
+
+function nodeErrors({ spec, status }: NodeDraft, old: NodeDraft | undefined): readonly FieldError[] {
+  const errors: FieldError[] = [...taintErrors(spec.taints ?? [])];
+  for (const [index, cidr] of (spec.podCIDRs ?? []).entries()) {
+    const block = parseBlock(cidr);
+    if (block === undefined || !cidr.includes('/'))
+      errors.push(
+        invalid(`spec.podCIDRs[${index}]`, cidr, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'),
+      );
+    else if (formatBlock(block).split('/')[0] !== cidr.split('/')[0])
+      errors.push(invalid(`spec.podCIDRs[${index}]`, cidr, 'must not have bits set beyond the prefix length'));
+  }
+  if ((spec.podCIDRs ?? []).length > 2)
+    errors.push(invalid('spec.podCIDRs', spec.podCIDRs, 'may specify no more than one CIDR for each IP family'));
+  if (old === undefined) return errors;
+  const seen = new Set<string>();
+  for (const [index, address] of (status.addresses ?? []).entries()) {
+    const key = `${address.type} ${address.address}`;
+    if (seen.has(key)) errors.push(duplicate(`status.addresses[${index}]`, address));
+    seen.add(key);
+  }
+  const held = old.spec.podCIDRs ?? [];
+  if (
+    held.length > 0 &&
+    (held.length !== (spec.podCIDRs ?? []).length || held.some((cidr, index) => cidr !== spec.podCIDRs?.[index]))
+  )
+    errors.push(notAllowed('spec.podCIDRs', 'node updates may not change podCIDR except from "" to valid'));
+  if (old.spec.providerID !== undefined && spec.providerID !== old.spec.providerID)
+    errors.push(notAllowed('spec.providerID', 'node updates may not change providerID except from "" to valid'));
+  return errors;
+}
+
+function taintErrors(taints: readonly Taint[]): readonly FieldError[] {
+  const effects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
+  const seen = new Set<string>();
+  return taints.flatMap((taint, index) => {
+    const field = `metadata.taints[${index}]`;
+    const { key, value = '', effect } = taint;
+    const errors: FieldError[] = qualifiedName(key).map((message) => invalid(`${field}.key`, key, message));
+    for (const message of labelValue(value)) errors.push(invalid(`${field}.value`, value, message));
+    if (effect === '') errors.push(required(`${field}.effect`));
+    else if (!effects.includes(effect)) errors.push(unsupported(`${field}.effect`, effect, effects));
+    if (seen.has(`${effect} ${key}`)) {
+      const problem = duplicate(field, taint);
+      errors.push({ ...problem, message: `${problem.message}: taints must be unique by key and effect pair` });
+    }
+    seen.add(`${effect} ${key}`);
+    return errors;
+  });
+}
