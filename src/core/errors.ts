@@ -36,17 +36,17 @@ export const errorCatalogue = {
     help: 'Ask for addresses of exactly the families of spec.clusterIPs.',
     event: 'LoadBalancerFailed',
   },
-  FL_ADDRESS_IN_USE: {
-    kind: 'quota',
-    title: 'The requested address is taken.',
-    help: 'Ask for another one, or share it: equal metallb.io/allow-shared-ip on both Services, different ports, and equal selectors if externalTrafficPolicy is Local.',
-    event: 'AllocationFailed',
-  },
   FL_ADDRESS_INVALID: {
     kind: 'invalid',
     title: 'What is asked for is not an IP address.',
     help: 'Write addresses as 192.0.2.10 or 2001:db8::10, a comma between two.',
     event: 'LoadBalancerFailed',
+  },
+  FL_ADDRESS_IN_USE: {
+    kind: 'quota',
+    title: 'The requested address is taken.',
+    help: 'Ask for another one, or share it: equal metallb.io/allow-shared-ip on both Services, different ports, and equal selectors if externalTrafficPolicy is Local.',
+    event: 'AllocationFailed',
   },
   FL_ADDRESS_NOT_IN_POOL: {
     kind: 'invalid',
