@@ -127,7 +127,7 @@ class HttpTransport implements Transport {
         port: this.#url.port,
         method,
         path: `${this.#prefix}${path}`,
-        headers: { ...headers, ...credentials.headers },
+        headers: { ...headers, ...lengthOf(body), ...credentials.headers },
         agent: this.#agentFor(credentials),
         ...(credentials.auth === undefined ? {} : { auth: credentials.auth }),
         ...(credentials.servername === undefined ? {} : { servername: credentials.servername }),
@@ -213,6 +213,11 @@ function errorOf(request: ClientRequest, error: NodeJS.ErrnoException): Error {
 
 function original(error: unknown): unknown {
   return error instanceof KeptConnectionReset ? error.cause : error;
+}
+
+/** Said always: without it Node sends the body of a DELETE, but not where it ends. */
+function lengthOf(body: string | undefined): Record<string, string> {
+  return body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
 }
 
 function isIdempotent(method: string): boolean {

@@ -19,8 +19,9 @@ export type Operation =
 
 /**
  * Every patch that Fairlead sends, with field manager `fairlead`. All resolve with the object after the patch and
- * reject with ApiError: 409 when the body carries a resourceVersion or uid that is not the object's, 422 when a `test`
- * fails or the result is not valid. Which kind fits which field: docs of the controllers ("Merge types").
+ * reject with ApiError: 409 when the body carries a resourceVersion that is not the object's, 422 when it carries only a
+ * uid that is not (kube-apiserver 1.37: "field is immutable"), when a `test` fails or the result is not valid. So a write
+ * that must not meet another object under the name carries both.
  */
 export interface Patches {
   /** Strategic merge: lists with a merge key and finalizers are merged, `$patch` and `$deleteFromPrimitiveList` obeyed. Not for custom resources (415). */

@@ -113,6 +113,16 @@ test('a path in the server URL is a prefix, and headers of both sides pass', asy
   assert.equal(transport.host, new URL(server.url).host);
 });
 
+for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+  test(`${method} brings its body, in bytes, and the connection stays usable`, async (t) => {
+    const server = await startLoopback(t, ({ body }, response) => void response.end(body));
+    const transport = transportTo(t, server);
+    assert.equal(await ask(transport, { method, body: '{"a":"é世"}' }), '200 {"a":"é世"}');
+    assert.equal(await ask(transport, { method, body: '{}' }), '200 {}');
+    assert.equal(server.connections, 1);
+  });
+}
+
 /** A server that answers once per connection and resets the connection when a second request arrives on it. */
 async function startForgetful(t: TestContext): Promise<{ url: string; requests: () => number; sockets: Socket[] }> {
   const sockets: Socket[] = [];
