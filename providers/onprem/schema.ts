@@ -17,6 +17,11 @@ const blockUser = z
     backendKey: z
       .string()
       .meta({ description: 'Users of one address have the same; empty for externalTrafficPolicy Cluster.' }),
+    retainMs: z
+      .int()
+      .min(0)
+      .optional()
+      .meta({ description: "The Service's own fairlead.dev/retain in ms; absent: that of the pool." }),
   })
   .meta({ description: 'A Service that holds the address.' });
 

@@ -86,6 +86,13 @@ function guardedWrites({ client, patches, leads }: ContextOptions): ProviderCont
     }
   };
   return {
+    get: async (resource, where, call) => {
+      try {
+        return await client.call<unknown>({ method: 'GET', path: pathOf(resource, where), signal: call.signal });
+      } catch (error) {
+        throw classify(error);
+      }
+    },
     create: async (resource, object, call) => {
       const { namespace } = (object as KubeObject).metadata;
       const path = pathOf(resource, {

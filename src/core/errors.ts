@@ -77,6 +77,16 @@ export const errorCatalogue = {
     title: 'Something failed in a way that Fairlead did not foresee.',
     help: 'Fairlead tries again by itself. If it lasts, report the log line with this code: it has the whole error.',
   },
+  FL_IPAM_FAILED: {
+    kind: 'transient',
+    title: 'The IPAM plug-in failed, or gave something else than addresses.',
+    help: 'Look at the plug-in: the message has its words. Fairlead asks again.',
+  },
+  FL_IPAM_MODULE: {
+    kind: 'invalid',
+    title: 'The module behind --ipam cannot be used.',
+    help: 'It is a path to a module that exports the functions claim and release.',
+  },
   FL_KUBE_CONFIG: {
     kind: 'invalid',
     title: 'The kubeconfig cannot be used.',
@@ -137,10 +147,20 @@ export const errorCatalogue = {
     title: 'The durations of the leader election do not fit together.',
     help: 'Lease duration > renew deadline > 1.2 x retry period, for example 15s, 10s, 2s.',
   },
+  FL_METALLB_RUNNING: {
+    kind: 'invalid',
+    title: 'A MetalLB controller serves the same Services.',
+    help: 'Stop it, or let each serve its own class; the message says how.',
+  },
   FL_NODE_PORTS_UNSUPPORTED: {
     kind: 'invalid',
     title: 'The Service has no node ports, and this provider sends to node ports only.',
     help: 'Set spec.allocateLoadBalancerNodePorts to true, or use a provider or option that sends to pods.',
+  },
+  FL_ONPREM_CONFIG: {
+    kind: 'invalid',
+    title: 'The section of the on-prem provider in the config is not valid.',
+    help: 'The message names each field and what it may be.',
   },
   FL_POOL_DISABLED: {
     kind: 'quota',

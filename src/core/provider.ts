@@ -273,6 +273,12 @@ export interface ProviderContext {
    * whether the write took effect.
    */
   readonly kube: {
+    /** The object as it is now, past every cache; FL_KUBE_NOT_FOUND when there is none. Settles writes of unknown outcome. */
+    get(
+      resource: ResourceName,
+      name: { readonly namespace?: string; readonly name: string },
+      call: Call,
+    ): Promise<unknown>;
     create(resource: ResourceName, object: object, call: Call): Promise<unknown>;
     patch(
       resource: ResourceName,

@@ -53,6 +53,11 @@ export interface Allocator extends AllocatorView {
   setPools(pools: readonly Pool[]): PoolChange;
   /** Decides, and takes, updates and releases in memory at once; `freed` is what the released addresses left. */
   allocate(request: AddressRequest): Decision & { readonly freed: readonly Freed[] };
+  /**
+   * As `allocate`, but gives nothing up yet (make before break): the same question then still answers with what to
+   * release.
+   */
+  take(request: AddressRequest): Decision;
   /** At start and take-over: takes published addresses over, all or none (rule 3). Nothing if the Service holds any. */
   adopt(request: AddressRequest, published: readonly string[]): Adoption;
   /**
@@ -105,6 +110,11 @@ export function createAllocator({ seed }: { readonly seed: string }): Allocator 
       const resolution = resolve(ledger, request);
       return { ...resolution.decision, freed: commit(ledger, request, resolution) };
     },
+    take(request) {
+      const resolution = resolve(ledger, request);
+      record(ledger, resolution);
+      return resolution.decision;
+    },
     adopt(request, published) {
       if (ledger.heldBy(request.uid).length > 0) return { adopted: [], cleared: [], notes: [] };
       const adoption = adoptionOf(ledger, request, published);
@@ -133,11 +143,16 @@ function slotAt(ledger: Ledger, address: string): Slot | undefined {
 }
 
 /** Releases first: nothing of it is taken again in the same decision. */
-function commit(ledger: Ledger, { uid }: AddressRequest, { decision, records }: Resolution): readonly Freed[] {
-  const freed = decision.release.map(({ address }) => drop(ledger, ledger.slot(address) as Slot, uid));
+function commit(ledger: Ledger, { uid }: AddressRequest, resolution: Resolution): readonly Freed[] {
+  const { release } = resolution.decision;
+  const freed = release.map(({ address }) => drop(ledger, ledger.slot(address) as Slot, uid));
+  record(ledger, resolution);
+  return freed;
+}
+
+function record(ledger: Ledger, { decision, records }: Resolution): void {
   for (const { address, pool } of [...decision.update, ...decision.take])
     setUser(ledger, address, pool, records.get(address) as User);
-  return freed;
 }
 
 function setUser(ledger: Ledger, address: string, pool: string, user: User): void {
