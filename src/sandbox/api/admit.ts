@@ -3,7 +3,7 @@ import type { Draft } from './json.ts';
 import type { Resource } from './resources.ts';
 
 /** The part of an object that a write may change: '' is the object itself. */
-export type Part = '' | 'status' | 'scale' | 'finalize';
+export type Part = '' | 'status' | 'finalize' | 'binding';
 
 /**
  * What the API server adds to a kind besides storing it: the strategy of its registry. Every function may write to the

@@ -141,7 +141,10 @@ function checkType(resource: Resource, body: JsonObject): void {
   const right = groupVersionOf(resource);
   const version = String(body['apiVersion'] ?? '');
   const kind = String(body['kind'] ?? '');
-  if (resource.custom !== undefined) return checkCustomType(resource, kind, version, body);
+  if (resource.custom !== undefined) {
+    checkCustomType(resource, kind, version, body);
+    return;
+  }
   if ((version === '' || version === right) && (kind === '' || kind === resource.kind)) return;
   const shown = version === '' ? right : version;
   throw cannotHandle(

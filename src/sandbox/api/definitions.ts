@@ -27,18 +27,20 @@ export function serveDefinitions({
   const changed = ({ type, now }: Change): void => {
     const definition = now.object as Definition;
     const name = definition.metadata.name ?? '';
-    if (type === 'DELETED') return catalogue.define(name, []);
+    if (type === 'DELETED') {
+      catalogue.define(name, []);
+      return;
+    }
     const live = store.get(collection, name)?.object as Definition | undefined;
     // A change that a later one has overtaken is looked at then.
     if (live === undefined || live.metadata.resourceVersion !== definition.metadata.resourceVersion) return;
-    if (definition.metadata.deletionTimestamp !== undefined) return empty(name, definition);
-    const accepted = accept(name, definition);
-    if (accepted !== undefined) return;
-    if (isTrue(definition, 'Established')) catalogue.define(name, resourcesOf(definition));
+    if (definition.metadata.deletionTimestamp !== undefined) empty(name, definition);
+    else if (!accept(name, definition) && isTrue(definition, 'Established'))
+      catalogue.define(name, resourcesOf(definition));
   };
 
-  /** Undefined when the status says already what it should. */
-  const accept = (name: string, definition: Definition): true | undefined => {
+  /** False when the status says already what it should. */
+  const accept = (name: string, definition: Definition): boolean => {
     const { names } = definition.spec;
     const clash = clashOf(store, name, definition);
     const wanted = clone(definition.status);
@@ -61,7 +63,7 @@ export function serveDefinitions({
       if (!isTrue(definition, 'Established'))
         condition('Established', false, 'NotAccepted', 'not all names are accepted');
     }
-    if (JSON.stringify(wanted) === JSON.stringify(definition.status)) return undefined;
+    if (JSON.stringify(wanted) === JSON.stringify(definition.status)) return false;
     const resource = catalogue.find('apiextensions.k8s.io', 'v1', 'customresourcedefinitions') as Resource;
     if (clash === undefined) catalogue.define(name, resourcesOf(definition));
     writes.update(

@@ -2,7 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream';
-import { unauthorized } from './status.ts';
+import { protobufType, readProtobuf } from './protobuf.ts';
+import { badRequest, type StatusError, unauthorized } from './status.ts';
 import type { Handler } from './transport.ts';
 
 export interface ListenOptions {
@@ -28,11 +29,19 @@ export interface Listening {
 
 const mostBodyBytes = 8 * 2 ** 20;
 
-/** Serves the handler over HTTP, one connection error for each one that the handler rejects with. */
-export async function listenHttp(handle: Handler, options: ListenOptions): Promise<Listening> {
+/** Serves the handler over HTTP, one connection error for each one that the handler rejects with. `isIssued`: tokens besides the admin's. */
+export async function listenHttp(
+  handle: Handler,
+  options: ListenOptions,
+  isIssued: (token: string) => boolean,
+): Promise<Listening> {
   const { host = '127.0.0.1', port = 0, tls, token } = options;
+  const accepts = (header: string | undefined): boolean => {
+    const given = header?.replace(/^Bearer /, '');
+    return token === undefined || (given !== undefined && (given === token || isIssued(given)));
+  };
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
-    void serve(handle, token, request, response);
+    void serve(handle, accepts, request, response);
   };
   const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   server.requestTimeout = 0;
@@ -71,20 +80,25 @@ function listenOn(server: Server, host: string, port: number): Promise<number> {
 
 async function serve(
   handle: Handler,
-  token: string | undefined,
+  accepts: (authorization: string | undefined) => boolean,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   try {
-    if (token !== undefined && request.headers.authorization !== `Bearer ${token}`) return refuse(response);
+    if (!accepts(request.headers.authorization)) {
+      refuse(response);
+      return;
+    }
     const body = await read(request);
+    const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
+    const sent = parsed(response, () => textual(headers, body));
+    if (sent === undefined) return;
     const answer = await handle({
       method: request.method ?? 'GET',
       path: request.url ?? '/',
-      headers: Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)])),
-      body,
+      ...sent,
       signal: gone.signal,
     });
     response.writeHead(answer.status, answer.headers as Record<string, string>);
@@ -98,19 +112,41 @@ async function serve(
   }
 }
 
-function refuse(response: ServerResponse): void {
-  const { body } = unauthorized();
-  response.writeHead(401, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+const refuse = (response: ServerResponse): void => fail(response, unauthorized());
+
+function fail(response: ServerResponse, { code, body }: StatusError): void {
+  response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 }
 
-async function read(request: IncomingMessage): Promise<string> {
-  request.setEncoding('utf8');
-  let body = '';
-  for await (const chunk of request) {
-    body += chunk;
-    if (body.length > mostBodyBytes) throw new Error('the body of the request is too large');
+/** Undefined when the body cannot be read: then it is answered. */
+function parsed<T>(response: ServerResponse, read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    fail(response, badRequest((error as Error).message));
+    return undefined;
   }
-  return body;
+}
+
+async function read(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > mostBodyBytes) throw new Error('the body of the request is too large');
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The request as text: a protobuf body is read here, so that the rest of the server knows JSON only. */
+function textual(
+  headers: Readonly<Record<string, string>>,
+  body: Buffer,
+): { readonly headers: Readonly<Record<string, string>>; readonly body: string } {
+  if (!(headers['content-type'] ?? '').startsWith(protobufType) || body.length === 0)
+    return { headers, body: body.toString('utf8') };
+  return { headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify(readProtobuf(body)) };
 }
 
 /** `insecure-skip-tls-verify` also for http: client-node calls nothing on an http server without it. */

@@ -1,9 +1,10 @@
-import { encoded, fromYaml, mediaType } from './decode.ts';
+import { fromYaml, mediaType } from './decode.ts';
+import { documentOf } from './encode.ts';
 import { invalid, invalidObject } from './invalid.ts';
 import { type Draft, isObject, type JsonObject } from './json.ts';
 import { applyJsonPatch } from './json-patch.ts';
 import { applyMergePatch } from './merge-patch.ts';
-import { groupVersionOf, type Resource } from './resources.ts';
+import type { Resource } from './resources.ts';
 import { badRequest, failed, isStatusError, unsupportedMediaType } from './status.ts';
 import { applyStrategicPatch } from './strategic.ts';
 
@@ -25,17 +26,32 @@ export function patcher(
   decode: (body: JsonObject) => Draft,
 ): (live: Draft) => Draft {
   const type = mediaType(contentType);
-  if (!(Object.values(patchTypes) as string[]).includes(type))
-    throw failed(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {});
+  if (!(Object.values(patchTypes) as string[]).includes(type)) throw unknownType();
   if (!acceptedFor(resource).includes(type)) throw unsupportedMediaType(acceptedFor(resource));
   const patch = parsePatch(body ?? '');
   return (live) => {
-    const document = { kind: resource.kind, apiVersion: groupVersionOf(resource), ...encoded(resource, live) };
-    const patched = patchedBy(type, document, patch, resource);
+    const document = documentOf(resource, live);
+    const patched = patchedBy(type, document, patch, resource.kind);
     if (!isObject(patched)) throw badRequest('the patch does not leave an object');
     return unreadable(patched, () => decode(patched));
   };
 }
+
+/** A document that is not stored as it is (scale), after a patch. Throws 400, 415, 422. */
+export function patchDocument(
+  document: JsonObject,
+  kind: string,
+  { contentType, body }: { readonly contentType: string | undefined; readonly body: string | undefined },
+): JsonObject {
+  const type = mediaType(contentType);
+  if (type === patchTypes.apply) return applyMergePatch(document, fromYaml(kind, body ?? '')) as JsonObject;
+  if (!(Object.values(patchTypes) as string[]).includes(type)) throw unknownType();
+  const patched = patchedBy(type, document, parsePatch(body ?? ''), kind);
+  if (!isObject(patched)) throw badRequest('the patch does not leave an object');
+  return patched;
+}
+
+const unknownType = (): Error => failed(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {});
 
 /** What a patch left that is not its kind any more is the patch's fault: 422, as kube-apiserver has it. */
 function unreadable(patched: JsonObject, decode: () => Draft): Draft {
@@ -48,7 +64,7 @@ function unreadable(patched: JsonObject, decode: () => Draft): Draft {
   }
 }
 
-function patchedBy(type: string, document: JsonObject, patch: unknown, resource: Resource): unknown {
+function patchedBy(type: string, document: JsonObject, patch: unknown, kind: string): unknown {
   try {
     switch (type) {
       case patchTypes.json:
@@ -60,7 +76,7 @@ function patchedBy(type: string, document: JsonObject, patch: unknown, resource:
       case patchTypes.merge:
         return applyMergePatch(document, patch);
       default:
-        return applyStrategicPatch(document, patch, resource.kind);
+        return applyStrategicPatch(document, patch, kind);
     }
   } catch (error) {
     throw isPatchError(error) ? refused(error) : error;

@@ -82,7 +82,16 @@ export const builtIn: readonly Resource[] = [
     subresources: [{ name: 'binding', verbs: ['create'], kind: { group: '', version: 'v1', kind: 'Binding' } }, status],
   }),
   core('secrets', 'Secret', {}),
-  core('serviceaccounts', 'ServiceAccount', { shortNames: ['sa'] }),
+  core('serviceaccounts', 'ServiceAccount', {
+    shortNames: ['sa'],
+    subresources: [
+      {
+        name: 'token',
+        verbs: ['create'],
+        kind: { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' },
+      },
+    ],
+  }),
   core('services', 'Service', { shortNames: ['svc'], categories: ['all'], subresources: [status] }),
   kind('apiextensions.k8s.io', 'customresourcedefinitions', 'CustomResourceDefinition', {
     shortNames: ['crd', 'crds'],
@@ -96,6 +105,7 @@ export const builtIn: readonly Resource[] = [
     categories: ['all'],
     subresources: [scale, status],
   }),
+  kind('authentication.k8s.io', 'selfsubjectreviews', 'SelfSubjectReview', { namespaced: false, verbs: ['create'] }),
   kind('authentication.k8s.io', 'tokenreviews', 'TokenReview', { namespaced: false, verbs: ['create'] }),
   kind('authorization.k8s.io', 'localsubjectaccessreviews', 'LocalSubjectAccessReview', { verbs: ['create'] }),
   kind('authorization.k8s.io', 'selfsubjectaccessreviews', 'SelfSubjectAccessReview', {

@@ -7,7 +7,7 @@ import { createDecoder, lenient } from './decode.ts';
 import { serveDefinitions } from './definitions.ts';
 import { aggregated, apiVersions, groupDocument, groupList, resourceList, version } from './discovery.ts';
 import { type Listening, type ListenOptions, listenHttp } from './http.ts';
-import { seededRandom } from './random.ts';
+import { seededRandom, uuid } from './random.ts';
 import { createAddressRange, createPortRange } from './registry/ranges.ts';
 import { type Catalogue, createCatalogue } from './resources.ts';
 import { type ApiRequest, targetOf } from './route.ts';
@@ -61,7 +61,13 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
   });
   const writes = createWrites({ store, clock, random, rulesOf });
   const decode = createDecoder(rulesOf);
-  const context: VerbContext = { store, writes, rulesOf, decode, clock, random };
+  const tokens = new Set<string>();
+  const issueToken = (): string => {
+    const token = `sandbox-${uuid(random)}`;
+    tokens.add(token);
+    return token;
+  };
+  const context: VerbContext = { store, writes, rulesOf, decode, clock, random, issueToken };
   const endDefinitions = serveDefinitions({ store, catalogue, writes, clock });
   const bodies = new Set<Readable>();
   const servers = new Set<Listening>();
@@ -89,7 +95,7 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
     handle,
     transport: () => inProcess(handle),
     async listen(how = {}) {
-      const server = await listenHttp(handle, how);
+      const server = await listenHttp(handle, how, (token) => tokens.has(token));
       servers.add(server);
       return server;
     },

@@ -3,14 +3,17 @@ import type { Clock } from '../../core/provider.ts';
 import type { Timers } from '../../work/clock.ts';
 import type { Part, RulesOf } from './admit.ts';
 import { type Decoder, fieldValidationOf, mediaType, parseBody } from './decode.ts';
-import { itemText, textOf } from './encode.ts';
-import { type Draft, isObject, type JsonObject } from './json.ts';
+import { type View, viewOf } from './encode.ts';
+import { invalidObject, required } from './invalid.ts';
+import { at, clone, type Draft, isObject, type JsonObject } from './json.ts';
 import { listPage } from './list.ts';
-import { patcher } from './patch.ts';
-import { groupVersionOf, type Resource } from './resources.ts';
+import { patchDocument, patcher } from './patch.ts';
+import type { Resource } from './resources.ts';
+import { review, tokenRequest } from './reviews.ts';
 import type { ApiRequest, Target } from './route.ts';
+import { scaled, scaleOf } from './scale.ts';
 import { both, fieldSelector, parseFieldSelector, parseLabelSelector, type Selector } from './selectors.ts';
-import { badRequest, deleted, methodNotAllowed, notFound } from './status.ts';
+import { badRequest, conflict, deleted, methodNotAllowed, notFound } from './status.ts';
 import type { ApiStore, Entry } from './store.ts';
 import { openWatch } from './watch.ts';
 import { checkUid, type DeleteQuery, keyOf, type WriteOptions, type Writes } from './write.ts';
@@ -29,6 +32,8 @@ export interface VerbContext {
   readonly decode: Decoder;
   readonly clock: Clock & Timers;
   readonly random: () => number;
+  /** A new bearer token that this server accepts. */
+  issueToken(): string;
 }
 
 type Verb = (context: VerbContext, target: Target, request: ApiRequest, query: URLSearchParams) => Answer;
@@ -45,6 +50,7 @@ function verbOf(target: Target, method: string, query: URLSearchParams): Verb {
   const [verb, run] = chosen(method, name !== undefined, watching, subresource);
   // A namespaced kind is created and deleted below its namespace only.
   const misplaced = resource.namespaced && namespace === undefined && verb !== 'list' && verb !== 'watch';
+  if (subresource === 'scale' && offered.includes(verb)) return scale;
   if (run === undefined || !offered.includes(verb) || misplaced) throw methodNotAllowed();
   return run;
 }
@@ -60,7 +66,8 @@ function chosen(
       if (named) return ['get', get];
       return watching ? ['watch', watch] : ['list', list];
     case 'POST':
-      return ['create', named === (subresource !== '') ? create : undefined];
+      if (subresource !== '') return ['create', createBelow];
+      return ['create', named ? undefined : create];
     case 'PUT':
       return ['update', named ? put : undefined];
     case 'PATCH':
@@ -72,7 +79,8 @@ function chosen(
   }
 }
 
-const get: Verb = ({ store }, target) => object(200, target.resource, found(store, target));
+const get: Verb = (context, target, request, query) =>
+  object(200, shown(context, target.resource, request, query), found(context.store, target));
 
 function found(store: ApiStore, { resource, namespace, name = '' }: Target): Entry {
   const entry = store.get(resource.collection, keyOf(namespace, name));
@@ -80,10 +88,10 @@ function found(store: ApiStore, { resource, namespace, name = '' }: Target): Ent
   return entry;
 }
 
-const list: Verb = ({ store, rulesOf }, { resource, namespace }, _request, query) => {
-  const page = listPage(store, resource, {
+const list: Verb = (context, { resource, namespace }, request, query) => {
+  const page = listPage(context.store, resource, {
     namespace,
-    selector: selectorOf(resource, rulesOf, query),
+    selector: selectorOf(resource, context.rulesOf, query),
     query: {
       limit: wholeNumber(query, 'limit') ?? 0,
       continue: query.get('continue') ?? '',
@@ -91,17 +99,10 @@ const list: Verb = ({ store, rulesOf }, { resource, namespace }, _request, query
       resourceVersionMatch: query.get('resourceVersionMatch') ?? '',
     },
   });
-  const metadata = {
-    resourceVersion: String(page.revision),
-    ...(page.continue === '' ? {} : { continue: page.continue }),
-    ...(page.remaining === undefined ? {} : { remainingItemCount: page.remaining }),
-  };
-  const head = JSON.stringify({ kind: resource.listKind, apiVersion: groupVersionOf(resource), metadata });
-  const items = page.entries.map((entry) => itemText(resource, entry)).join(',');
-  return { status: 200, body: `${head.slice(0, -1)},"items":[${items}]}` };
+  return { status: 200, body: shown(context, resource, request, query).list(page) };
 };
 
-const watch: Verb = (context, { resource, namespace }, _request, query) => ({
+const watch: Verb = (context, { resource, namespace }, request, query) => ({
   status: 200,
   body: openWatch({
     ...context,
@@ -111,34 +112,76 @@ const watch: Verb = (context, { resource, namespace }, _request, query) => ({
     query: {
       resourceVersion: query.get('resourceVersion') ?? '',
       resourceVersionMatch: query.get('resourceVersionMatch') ?? '',
-      bookmarks: query.get('allowWatchBookmarks') === 'true',
+      bookmarks: flag(query, 'allowWatchBookmarks') === true,
       sendInitialEvents: flag(query, 'sendInitialEvents'),
       timeoutSeconds: wholeNumber(query, 'timeoutSeconds'),
     },
-    write: writerOf(resource),
+    write: shown(context, resource, request, query).event(),
   }),
 });
 
-const writers = new WeakMap<Resource, (entry: Entry) => string>();
+const shown = ({ clock }: VerbContext, resource: Resource, request: ApiRequest, query: URLSearchParams): View =>
+  viewOf(resource, request.headers['accept'], { nowMs: clock.now(), includeObject: query.get('includeObject') });
 
-/** One function per resource, so that all its plain watches share the text of an event. */
-function writerOf(resource: Resource): (entry: Entry) => string {
-  const known = writers.get(resource) ?? ((entry: Entry) => textOf(resource, entry));
-  writers.set(resource, known);
-  return known;
-}
-
-const create: Verb = ({ writes, decode }, { resource, namespace }, request, query) => {
-  const warnings: string[] = [];
-  const unknown = fieldValidationOf(query, 'CreateOptions');
-  const draft = decode(resource, bodyOf(resource, request), { unknown, warnings });
-  return warned(
-    object(201, resource, writes.create(resource, namespace, draft, writeOptions(request, query))),
-    warnings,
-  );
+/** GET, PUT and PATCH of `scale`. */
+const scale: Verb = (context, target, request, query) => {
+  const { resource, namespace, name = '' } = target;
+  const live = found(context.store, target);
+  if (request.method === 'GET') return json(200, scaleOf(resource, live.object));
+  const make = (object: Draft | undefined): Draft =>
+    scaled(resource, object as Draft, wantedScale(resource, object as Draft, request));
+  const { entry } = context.writes.update({ resource, namespace, name }, '', make, writeOptions(request, query));
+  return json(200, scaleOf(resource, entry.object));
 };
 
-const put: Verb = ({ writes, decode }, target, request, query) => {
+function wantedScale(resource: Resource, object: Draft, request: ApiRequest): JsonObject {
+  const type = request.headers['content-type'];
+  if (request.method === 'PUT') return parseBody('Scale', request.body, mediaType(type));
+  return patchDocument(scaleOf(resource, object), 'Scale', { contentType: type, body: request.body });
+}
+
+/** POST below an object: a pod's binding, a service account's token. */
+const createBelow: Verb = (context, target, request, query) => {
+  const { resource, namespace, name = '', subresource } = target;
+  const body = parseBody(resource.kind, request.body, mediaType(request.headers['content-type']));
+  if (subresource === 'token') {
+    found(context.store, target);
+    return json(201, tokenRequest(body, context.issueToken(), context.clock.now()));
+  }
+  const node = String(at(body, 'target', 'name') ?? '');
+  if (node === '') throw invalidObject('', 'Binding', name, [required('target.name')]);
+  const bound = (live: Draft | undefined): Draft => boundTo(live as Draft, name, node);
+  context.writes.update({ resource, namespace, name }, 'binding', bound, writeOptions(request, query));
+  return json(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 });
+};
+
+function boundTo(pod: Draft, name: string, node: string): Draft {
+  const draft = clone(pod);
+  const spec = draft['spec'] as JsonObject;
+  if (spec['nodeName'] !== undefined)
+    throw conflict(
+      { group: '', plural: 'pods/binding' },
+      name,
+      `pod ${name} is already assigned to node ${JSON.stringify(spec['nodeName'])}`,
+    );
+  spec['nodeName'] = node;
+  return draft;
+}
+
+const create: Verb = (context, { resource, namespace }, request, query) => {
+  const { writes, decode } = context;
+  const warnings: string[] = [];
+  const unknown = fieldValidationOf(query, 'CreateOptions');
+  const body = bodyOf(resource, request);
+  const answer = review(resource, body);
+  if (answer !== undefined) return json(201, answer);
+  const draft = decode(resource, body, { unknown, warnings });
+  const view = shown(context, resource, request, query);
+  return warned(object(201, view, writes.create(resource, namespace, draft, writeOptions(request, query))), warnings);
+};
+
+const put: Verb = (context, target, request, query) => {
+  const { writes, decode } = context;
   const { resource, namespace, name = '' } = target;
   const warnings: string[] = [];
   const unknown = fieldValidationOf(query, 'UpdateOptions');
@@ -148,7 +191,8 @@ const put: Verb = ({ writes, decode }, target, request, query) => {
     return draft;
   };
   const written = writes.update({ resource, namespace, name }, partOf(target), make, writeOptions(request, query));
-  return warned(object(written.created ? 201 : 200, resource, written.entry), warnings);
+  const view = shown(context, resource, request, query);
+  return warned(object(written.created ? 201 : 200, view, written.entry), warnings);
 };
 
 const patch: Verb = (context, target, request, query) => {
@@ -161,7 +205,7 @@ const patch: Verb = (context, target, request, query) => {
   found(store, target);
   const make = (live: Draft | undefined): Draft => patched(live as Draft);
   const { entry } = writes.update({ resource, namespace, name }, partOf(target), make, writeOptions(request, query));
-  return warned(object(200, resource, entry), warnings);
+  return warned(object(200, shown(context, resource, request, query), entry), warnings);
 };
 
 /** RFC 7234 section 5.5, as kubectl prints it. */
@@ -171,36 +215,29 @@ function warned(answer: Answer, warnings: readonly string[]): Answer {
   return { ...answer, headers: { ...answer.headers, warning: header } };
 }
 
-const remove: Verb = ({ writes, rulesOf }, { resource, namespace, name = '' }, request, query) => {
-  const { entry, gone } = writes.remove({ resource, namespace, name }, deleteQuery(request, query));
-  if (!gone || rulesOf(resource).returnsDeleted === true) return object(200, resource, entry);
+const remove: Verb = (context, { resource, namespace, name = '' }, request, query) => {
+  const { entry, gone } = context.writes.remove({ resource, namespace, name }, deleteQuery(request, query));
+  if (!gone || context.rulesOf(resource).returnsDeleted === true)
+    return object(200, shown(context, resource, request, query), entry);
   return json(200, deleted(resource, name, entry.object.metadata.uid ?? ''));
 };
 
-const removeAll: Verb = ({ store, writes, rulesOf }, { resource, namespace }, request, query) => {
-  const selector = selectorOf(resource, rulesOf, query);
+/** Answers with what was chosen, as it was before. */
+const removeAll: Verb = (context, { resource, namespace }, request, query) => {
+  const { store, writes } = context;
+  const selector = selectorOf(resource, context.rulesOf, query);
   const options = deleteQuery(request, query);
-  const chosen = store
-    .list(resource.collection, namespace === undefined ? '' : `${namespace}/`)
-    .filter((entry) => selector?.(entry.object) ?? true);
-  const removed = chosen.map(
-    (entry) => writes.remove({ resource, namespace, name: entry.object.metadata.name ?? '' }, options).entry,
-  );
-  const head = JSON.stringify({
-    kind: resource.listKind,
-    apiVersion: groupVersionOf(resource),
-    metadata: { resourceVersion: String(store.revision) },
-  });
-  return {
-    status: 200,
-    body: `${head.slice(0, -1)},"items":[${removed.map((entry) => itemText(resource, entry)).join(',')}]}`,
-  };
+  const prefix = namespace === undefined ? '' : `${namespace}/`;
+  const entries = store.list(resource.collection, prefix).filter((entry) => selector?.(entry.object) ?? true);
+  const { revision } = store;
+  for (const {
+    object: { metadata },
+  } of entries)
+    writes.remove({ resource, namespace: metadata.namespace, name: metadata.name ?? '' }, options);
+  return { status: 200, body: shown(context, resource, request, query).list({ entries, revision, continue: '' }) };
 };
 
-const object = (status: number, resource: Resource, entry: Entry): Answer => ({
-  status,
-  body: textOf(resource, entry),
-});
+const object = (status: number, view: View, entry: Entry): Answer => ({ status, body: view.object(entry) });
 export const json = (status: number, body: JsonObject): Answer => ({ status, body: JSON.stringify(body) });
 
 const partOf = ({ subresource }: Target): Part => subresource as Part;

@@ -94,9 +94,15 @@ export const podRules: Rules = {
       return;
     }
     pod.status = structuredClone(before.status);
+    if (part === 'binding') {
+      pod.status['conditions'] = [
+        { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: null },
+      ];
+      return;
+    }
     if (!same(pod.spec, before.spec)) pod.metadata.generation = (before.metadata.generation ?? 0) + 1;
   },
-  validate: (draft, old, part) => (part === 'status' ? [] : podErrors(draft as PodDraft, old as PodDraft | undefined)),
+  validate: (draft, old, part) => (part !== '' ? [] : podErrors(draft as PodDraft, old as PodDraft | undefined)),
   /** A pod that no kubelet runs goes at once. */
   graceSeconds({ spec, status }, asked) {
     const { nodeName = '', terminationGracePeriodSeconds = 30 } = spec as PodSpecDraft;
