@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 /** Group and version -> kinds whose schemas are kept, with everything that they refer to. */
 const kept: Readonly<Record<string, readonly string[]>> = {
   'api/v1': [
+    'Binding',
     'ConfigMap',
     'Endpoints',
     'Event',
@@ -27,11 +28,17 @@ const kept: Readonly<Record<string, readonly string[]>> = {
     'ServiceAccount',
     'DeleteOptions',
     'Status',
+    'TokenRequest',
   ],
   'apis/apiextensions.k8s.io/v1': ['CustomResourceDefinition'],
   'apis/apps/v1': ['DaemonSet', 'Deployment', 'Scale'],
-  'apis/authentication.k8s.io/v1': ['TokenReview'],
-  'apis/authorization.k8s.io/v1': ['SubjectAccessReview'],
+  'apis/authentication.k8s.io/v1': ['SelfSubjectReview', 'TokenReview'],
+  'apis/authorization.k8s.io/v1': [
+    'LocalSubjectAccessReview',
+    'SelfSubjectAccessReview',
+    'SelfSubjectRulesReview',
+    'SubjectAccessReview',
+  ],
   'apis/coordination.k8s.io/v1': ['Lease'],
   'apis/discovery.k8s.io/v1': ['EndpointSlice'],
   'apis/events.k8s.io/v1': ['Event'],
