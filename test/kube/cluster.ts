@@ -284,7 +284,7 @@ async function statusOf(where: Where, path: string): Promise<number | undefined>
 }
 
 /** Below the range that the kernel gives to outgoing connections, so that a port is still free for a restart. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(20_000, 30_000);
     if (await canListen(port)) return port;

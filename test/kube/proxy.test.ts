@@ -1,0 +1,329 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  type Client,
+  createClient,
+  isApiError,
+  isConflict,
+  isGone,
+  linesOf,
+  type Sent,
+} from '../../src/kube/request.ts';
+import { createSandboxApi } from '../../src/sandbox/api/server.ts';
+import { systemClock } from '../../src/work/clock.ts';
+import { kubectl } from './ask.ts';
+import { type Api, apis, serviceAccountToken } from './cluster.ts';
+import { createFaults, type Fault, verbOf } from './faults.ts';
+import { type FaultProxy, faultProxy } from './proxy.ts';
+
+const maps = '/api/v1/namespaces/default/configmaps';
+
+for (const { name, start } of apis) {
+  test(`faults before ${name}`, async (t) => {
+    const api = await start(t);
+    if (api === undefined) return;
+    const proxy = await faultProxy(t, api);
+    const [through, direct] = [proxy.client(), api.client()];
+    let count = 0;
+
+    /** A test with faults of its own, and a config map that it may change. */
+    const withFaults = (title: string, faults: readonly Fault[], run: (map: string) => Promise<void>) =>
+      t.test(title, async () => {
+        const map = `m${count}`;
+        count += 1;
+        await direct.call(post({ metadata: { name: map }, data: { word: 'é世' } }));
+        proxy.faults.add(...faults);
+        try {
+          await run(map);
+          assert.equal(proxy.faults.left, 0, 'every fault has hit');
+        } finally {
+          proxy.faults.clear();
+        }
+      });
+    const word = async (map: string): Promise<string | undefined> =>
+      (await direct.call<ConfigMap>(get(map))).data?.['word'];
+
+    await withFaults('without a fault everything passes as it is', [], async (map) => {
+      assert.equal((await through.call<ConfigMap>(get(map))).data?.['word'], 'é世');
+      await through.call(patch(map, 'b'));
+      assert.equal(await word(map), 'b');
+      await assert.rejects(through.call(get('nobody')), (error) => isApiError(error) && error.status === 404);
+    });
+
+    await withFaults(
+      'reset before a patch: it did nothing',
+      [hit('patch', { kind: 'reset', when: 'before' })],
+      async (map) => {
+        await assert.rejects(through.call(patch(map, 'b')), { code: 'ECONNRESET' });
+        assert.equal(await word(map), 'é世');
+        await through.call(patch(map, 'c'));
+        assert.equal(await word(map), 'c');
+      },
+    );
+
+    await withFaults(
+      'reset after a patch: it is done all the same',
+      [hit('patch', { kind: 'reset', when: 'after' })],
+      async (map) => {
+        await assert.rejects(through.call(patch(map, 'b')), { code: 'ECONNRESET' });
+        assert.equal(await word(map), 'b');
+      },
+    );
+
+    await withFaults('a list breaks in its middle', [hit('list', { kind: 'cut', after: 40 })], async () => {
+      await assert.rejects(through.call(list()), { code: 'ECONNRESET' });
+      assert.ok((await through.call<ConfigMapList>(list())).items.length > 0);
+    });
+
+    await withFaults('a list comes byte by byte', [hit('list', { kind: 'split' })], async (map) => {
+      const { items } = await through.call<ConfigMapList>(list());
+      assert.equal(items.find(({ metadata }) => metadata.name === map)?.data?.['word'], 'é世');
+    });
+
+    await withFaults(
+      '429 with Retry-After, then 500, then again the server',
+      [hit('get', { kind: 'status', status: 429, retryAfterSeconds: 2 }), hit('get', { kind: 'status', status: 500 })],
+      async (map) => {
+        await assert.rejects(
+          through.call(get(map)),
+          (error) => isApiError(error) && error.status === 429 && error.retryAfterMs === 2_000,
+        );
+        await assert.rejects(through.call(get(map)), (error) => isApiError(error) && error.status === 500);
+        assert.equal((await through.call<ConfigMap>(get(map))).metadata.name, map);
+      },
+    );
+
+    await withFaults(
+      'a conflict on the second and third write',
+      [{ on: { verb: ['patch', 'update'] }, skip: 1, times: 2, does: { kind: 'status', status: 409 } }],
+      async (map) => {
+        await through.call(patch(map, 'a'));
+        await assert.rejects(through.call(patch(map, 'b')), (error) => isConflict(error as Error));
+        await assert.rejects(through.call(patch(map, 'c')), (error) => isConflict(error as Error));
+        assert.equal(await word(map), 'a');
+        await through.call(patch(map, 'd'));
+      },
+    );
+
+    await withFaults(
+      '410 to a list and to a watch',
+      [hit('list', { kind: 'status', status: 410 }), hit('watch', { kind: 'status', status: 410 })],
+      async () => {
+        await assert.rejects(through.call(list()), (error) => isGone(error as Error));
+        await assert.rejects(through.open(watch()), (error) => isGone(error as Error));
+      },
+    );
+
+    await withFaults('a watch breaks after its first event', [hit('watch', { kind: 'cut', after: 1 })], async (map) => {
+      const events = await watching(through, direct, map);
+      assert.deepEqual(await events.next(), `ADDED ${map}`);
+      await assert.rejects(events.next(), { code: 'ECONNRESET' });
+    });
+
+    await withFaults(
+      'a watch ends with 410 in the stream',
+      [hit('watch', { kind: 'expire', after: 1 })],
+      async (map) => {
+        const events = await watching(through, direct, map);
+        assert.deepEqual(await events.next(), `ADDED ${map}`);
+        assert.deepEqual(await events.next(), 'ERROR 410');
+        assert.equal(await events.next(), undefined);
+      },
+    );
+
+    await withFaults('every event comes twice', [hit('watch', { kind: 'duplicate' })], async (map) => {
+      const events = await watching(through, direct, map);
+      await direct.call(patch(map, 'b'));
+      const seen = [await events.next(), await events.next(), await events.next(), await events.next()];
+      assert.deepEqual(seen, [`ADDED ${map}`, `ADDED ${map}`, `MODIFIED ${map}`, `MODIFIED ${map}`]);
+      events.close();
+    });
+
+    await withFaults(
+      'a watch goes silent, while another sees what it missed',
+      [hit('watch', { kind: 'silence', after: 1 })],
+      async (map) => {
+        const silent = await watching(through, direct, map);
+        const other = await watching(through, direct, map);
+        await direct.call(patch(map, 'b'));
+        assert.deepEqual([await other.next(), await other.next()], [`ADDED ${map}`, `MODIFIED ${map}`]);
+        assert.deepEqual(await silent.next(), `ADDED ${map}`);
+        const next = silent.next();
+        await direct.call(patch(map, 'c'));
+        assert.deepEqual(await other.next(), `MODIFIED ${map}`);
+        assert.equal(await Promise.race([next, Promise.resolve('nothing yet')]), 'nothing yet');
+        silent.close();
+        other.close();
+        await assert.rejects(next);
+      },
+    );
+
+    await withFaults(
+      'events come late, after a list that has them',
+      [hit('watch', { kind: 'late', ms: 150 })],
+      async (map) => {
+        const events = await watching(through, direct, map);
+        const first = events.next();
+        const { items } = await through.call<ConfigMapList>(list());
+        assert.ok(items.some(({ metadata }) => metadata.name === map));
+        assert.equal(await Promise.race([first, Promise.resolve('nothing yet')]), 'nothing yet');
+        assert.equal(await first, `ADDED ${map}`);
+        events.close();
+      },
+    );
+
+    await withFaults('an answer is slow', [hit('get', { kind: 'delay', ms: 150 })], async (map) => {
+      const order: string[] = [];
+      const slow = through.call(get(map)).then(() => order.push('slow'));
+      await through.call(list()).then(() => order.push('list'));
+      await slow;
+      assert.deepEqual(order, ['list', 'slow']);
+    });
+
+    await withFaults(
+      'only what is meant is hit',
+      [{ on: { verb: 'get', path: '/secrets' }, does: { kind: 'status', status: 500 } }],
+      async (map) => {
+        await through.call(get(map));
+        await assert.rejects(
+          through.call({ ...get(map), path: '/api/v1/namespaces/default/secrets/x' }),
+          (error) => isApiError(error) && error.status === 500,
+        );
+      },
+    );
+
+    await t.test('connections are broken and refused for a while', async () => {
+      await direct.call(post({ metadata: { name: 'seen' } }));
+      const events = await watching(through, direct, 'seen');
+      assert.equal(await events.next(), 'ADDED seen');
+      await proxy.refuse();
+      await assert.rejects(events.next());
+      await assert.rejects(through.call(list()), { code: 'ECONNREFUSED' });
+      await proxy.accept();
+      assert.ok((await through.call<ConfigMapList>(list())).items.length > 0);
+    });
+
+    await t.test('a killed server is a reset, and after its start the proxy goes on', async () => {
+      await api.kill();
+      await assert.rejects(through.call(list()), { code: 'ECONNRESET' });
+      await api.start();
+      assert.ok((await through.call<ConfigMapList>(list())).items.length > 0);
+    });
+
+    await t.test('what has hit whom is on record', () => {
+      assert.ok(proxy.faults.hits.includes(`watch ${maps}: expire`));
+      assert.equal(proxy.faults.hits.filter((hit) => hit.endsWith(': reset')).length, 2);
+    });
+
+    await t.test('kubectl works through it, as whom it says it is', () => asks(api, proxy));
+  });
+}
+
+async function asks(api: Api, proxy: FaultProxy): Promise<void> {
+  if (api.kubectl === undefined || api.name === 'sandbox') return;
+  const listed = await kubectl({ ...api, kubeconfig: proxy.kubeconfig }, ['get', 'configmaps', '-o', 'name']);
+  assert.equal(listed.code, 0, listed.stderr);
+  const made = await kubectl(api, ['create', 'serviceaccount', 'somebody']);
+  assert.equal(made.code, 0, made.stderr);
+  const token = await serviceAccountToken(api, 'default', 'somebody');
+  const kubeconfig = api.writeKubeconfig({ name: 'somebody', token, url: proxy.url });
+  const refused = await kubectl({ ...api, kubeconfig }, ['get', 'configmaps']);
+  assert.match(refused.stderr, /User "system:serviceaccount:default:somebody" cannot list/);
+}
+
+test('the same faults hit a client in this process, without a socket', async () => {
+  const sandbox = createSandboxApi({ clock: systemClock });
+  const faults = createFaults({ timers: systemClock });
+  const direct = createClient({ transport: sandbox.transport(), clock: systemClock });
+  const through = createClient({ transport: faults.transport(sandbox.transport()), clock: systemClock });
+  await direct.call(post({ metadata: { name: 'm' }, data: { word: 'é世' } }));
+  faults.add(
+    hit('list', { kind: 'split' }),
+    hit('list', { kind: 'cut', after: 40 }),
+    hit('patch', { kind: 'reset', when: 'after' }),
+    hit('watch', { kind: 'duplicate' }),
+    hit('watch', { kind: 'expire', after: 0 }),
+  );
+  assert.deepEqual((await through.call<ConfigMapList>(list())).items[0]?.data, { word: 'é世' });
+  await assert.rejects(through.call(list()), { code: 'ECONNRESET' });
+  const events = await watching(through, direct, 'm');
+  await assert.rejects(through.call(patch('m', 'b')), { code: 'ECONNRESET' });
+  const seen = [await events.next(), await events.next(), await events.next(), await events.next()];
+  assert.deepEqual(seen, ['ADDED m', 'ADDED m', 'MODIFIED m', 'MODIFIED m']);
+  events.close();
+  assert.equal(await (await watching(through, direct, 'm')).next(), 'ERROR 410');
+  assert.equal(faults.left, 0);
+  await sandbox.close();
+});
+
+test('the verb of a request', () => {
+  const cases = [
+    ['GET', '/api/v1/services', 'list'],
+    ['GET', '/api/v1/namespaces', 'list'],
+    ['GET', '/api/v1/namespaces/a', 'get'],
+    ['GET', '/api/v1/namespaces/a/services?limit=500', 'list'],
+    ['GET', '/api/v1/namespaces/a/services/b', 'get'],
+    ['GET', '/api/v1/namespaces/a/services/b/status', 'get'],
+    ['GET', '/apis/fairlead.dev/v1alpha1/ipblocks', 'list'],
+    ['GET', '/apis/fairlead.dev/v1alpha1/ipblocks/10.0.0.0-24', 'get'],
+    ['GET', '/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools', 'list'],
+    ['GET', '/api/v1/services?watch=true&resourceVersion=1', 'watch'],
+    ['GET', '/api/v1/services?watch=1', 'watch'],
+    ['GET', '/readyz', 'get'],
+    ['POST', '/api/v1/namespaces/a/services', 'create'],
+    ['PUT', '/api/v1/namespaces/a/services/b', 'update'],
+    ['PATCH', '/api/v1/namespaces/a/services/b/status', 'patch'],
+    ['DELETE', '/api/v1/namespaces/a/services/b', 'delete'],
+  ] as const;
+  for (const [method, path, verb] of cases) assert.equal(verbOf({ method, path }), verb, `${method} ${path}`);
+});
+
+interface ConfigMap {
+  readonly metadata: { readonly name: string };
+  readonly data?: Readonly<Record<string, string>>;
+}
+interface ConfigMapList {
+  readonly items: readonly ConfigMap[];
+}
+
+const hit = (verb: NonNullable<Fault['on']['verb']>, does: Fault['does']): Fault => ({
+  on: { verb, path: '/configmaps' },
+  does,
+});
+const limit = (): AbortSignal => AbortSignal.timeout(20_000);
+const get = (map: string): Sent => ({ method: 'GET', path: `${maps}/${map}`, signal: limit() });
+const list = (): Sent => ({ method: 'GET', path: maps, signal: limit() });
+const watch = (query = ''): Sent => ({
+  method: 'GET',
+  path: `${maps}?watch=true${query}`,
+  stream: true,
+  signal: limit(),
+});
+const post = (body: object): Sent => ({ method: 'POST', path: maps, body, signal: limit() });
+const patch = (map: string, word: string): Sent => ({
+  method: 'PATCH',
+  path: `${maps}/${map}`,
+  body: { data: { word } },
+  contentType: 'application/merge-patch+json',
+  signal: limit(),
+});
+
+/** Events of one config map, from the version before its creation; 'ADDED m0', 'ERROR 410', `undefined` at the end. */
+async function watching(client: Client, direct: Client, map: string) {
+  const { metadata } = await direct.call<{ metadata: { resourceVersion: string } }>(get(map));
+  const version = String(Number(metadata.resourceVersion) - 1);
+  const body = await client.open(watch(`&resourceVersion=${version}&fieldSelector=metadata.name%3D${map}`));
+  const lines = linesOf(body);
+  return {
+    async next(): Promise<string | undefined> {
+      const { value, done } = await lines.next();
+      if (done === true) return undefined;
+      const { type, object } = JSON.parse(value) as {
+        type: string;
+        object: { code?: number; metadata: { name?: string } };
+      };
+      return `${type} ${object.code ?? object.metadata.name}`;
+    },
+    close: () => void body.destroy(new Error('closed by the test')),
+  };
+}
