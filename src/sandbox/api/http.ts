@@ -23,7 +23,10 @@ export interface Listening {
   readonly port: number;
   /** For kubectl and client-node, as YAML. */
   readonly kubeconfig: string;
-  /** Cuts open connections and frees the port. */
+  /** Cuts open connections and frees the port; `resume` takes it again. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** As `pause`, for good. */
   close(): Promise<void>;
 }
 
@@ -51,12 +54,19 @@ export async function listenHttp(
     url,
     port: bound,
     kubeconfig: kubeconfigOf(url, options),
-    close: () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    pause: () => closed(server),
+    async resume() {
+      if (!server.listening) await listenOn(server, host, bound);
+    },
+    close: () => closed(server),
   };
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
 }
 
 async function bind(server: Server, host: string, port: number): Promise<number> {

@@ -1,7 +1,7 @@
 import { type FieldError, invalidObject, notAllowed, unsupported } from './invalid.ts';
 import type { Resource } from './resources.ts';
 import type { Selector } from './selectors.ts';
-import { badRequest, expired, failed, StatusError, tooLargeVersion } from './status.ts';
+import { badRequest, expired, StatusError, tooLargeVersion } from './status.ts';
 import type { ApiStore, Entry } from './store.ts';
 
 /** The query of a list. */
@@ -44,12 +44,19 @@ export function listPage(
     namespace,
     selector,
     query,
-  }: { readonly namespace: string | undefined; readonly selector: Selector | undefined; readonly query: ListQuery },
+    staleBy = 0,
+  }: {
+    readonly namespace: string | undefined;
+    readonly selector: Selector | undefined;
+    readonly query: ListQuery;
+    /** For a fault: the first page shows the world so many revisions ago, as far back as the log goes. */
+    readonly staleBy?: number;
+  },
 ): Page {
   checkMatch(query);
   const prefix = namespace === undefined ? '' : `${namespace}/`;
   const { from, revision } =
-    query.continue === '' ? { from: '', revision: startOf(store, query) } : resume(store, query);
+    query.continue === '' ? { from: '', revision: aged(store, startOf(store, query), staleBy) } : resume(store, query);
   const all =
     revision === store.revision
       ? store.list(resource.collection, prefix)
@@ -94,6 +101,9 @@ function startOf(store: ApiStore, query: ListQuery): number {
     query.resourceVersionMatch === 'Exact' || (query.resourceVersionMatch === '' && query.limit > 0 && asked > 0);
   return exact ? asked : store.revision;
 }
+
+const aged = (store: ApiStore, revision: number, staleBy: number): number =>
+  staleBy === 0 ? revision : Math.max(revision - staleBy, store.compacted);
 
 function resume(store: ApiStore, query: ListQuery): { readonly from: string; readonly revision: number } {
   if (query.resourceVersion !== '' && query.resourceVersion !== '0')
@@ -142,6 +152,3 @@ function checkMatch(query: ListQuery): void {
     );
   if (errors.length > 0) throw invalidObject('meta.k8s.io', 'ListOptions', '', errors);
 }
-
-/** For a fault: what a server that forgot its history answers to a list. */
-export const forgotten = (): StatusError => failed(410, 'Expired', tooOld);

@@ -6,6 +6,7 @@ import type { Timers } from '../../work/clock.ts';
 import { createDecoder, lenient } from './decode.ts';
 import { serveDefinitions } from './definitions.ts';
 import { aggregated, apiVersions, groupDocument, groupList, resourceList, version } from './discovery.ts';
+import { connectionError, createFaults, type Faults, type Handle } from './faults.ts';
 import { type Listening, type ListenOptions, listenHttp } from './http.ts';
 import { seededRandom, uuid } from './random.ts';
 import { createAddressRange, createPortRange } from './registry/ranges.ts';
@@ -37,10 +38,18 @@ export interface SandboxApi {
   readonly store: ApiStore;
   /** Answers a request; rejects only where a fault breaks the connection. */
   handle(request: TransportRequest): Promise<TransportResponse>;
+  /** Puts objects of another API server as they are, without admission; they get versions of this one. Throws for an unknown kind. */
+  seed(resource: ResourceName, objects: readonly KubeObject[]): void;
   /** A client's end in this process. */
   transport(): Transport;
   /** Serves on loopback; a taken port makes it choose another. */
   listen(options?: ListenOptions): Promise<Listening>;
+  /** What is to go wrong, for clients in this process and over HTTP alike. */
+  readonly faults: Faults;
+  /** Breaks every connection and refuses new ones, as a killed server does; what is stored stays. */
+  kill(): Promise<void>;
+  /** Serves again, on the same ports. */
+  start(): Promise<void>;
   /** Ends watches and servers. */
   close(): Promise<void>;
 }
@@ -80,8 +89,9 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
         manager: 'kube-apiserver',
       });
 
-  const handle = async (request: TransportRequest): Promise<TransportResponse> => {
-    const { status, headers, body } = answered(context, catalogue, request);
+  const serve: Handle = async (request, staleBy) => {
+    const how = staleBy === undefined ? context : { ...context, staleBy };
+    const { status, headers, body } = answered(how, catalogue, request);
     const stream = typeof body === 'string' ? bodyOf(body) : body;
     if (stream === body) {
       bodies.add(stream);
@@ -90,9 +100,26 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
     return { status, headers: { 'content-type': 'application/json', ...headers }, body: stream };
   };
 
+  const faults = createFaults(serve, { clock, seed });
+  let down = false;
+  const handle: Handle = async (request) => {
+    if (down) throw connectionError('ECONNREFUSED');
+    return await faults.handle(request);
+  };
+
   return {
     store,
+    faults,
     handle,
+    async kill() {
+      down = true;
+      for (const body of bodies) body.destroy(connectionError('ECONNRESET'));
+      await Promise.all([...servers].map((server) => server.pause()));
+    },
+    async start() {
+      down = false;
+      await Promise.all([...servers].map((server) => server.resume()));
+    },
     transport: () => inProcess(handle),
     async listen(how = {}) {
       const server = await listenHttp(handle, how, (token) => tokens.has(token));

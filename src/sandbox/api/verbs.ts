@@ -32,6 +32,8 @@ export interface VerbContext {
   readonly decode: Decoder;
   readonly clock: Clock & Timers;
   readonly random: () => number;
+  /** Lists show the world as it was so many revisions ago (a fault). */
+  readonly staleBy?: number;
   /** A new bearer token that this server accepts. */
   issueToken(): string;
 }
@@ -91,6 +93,7 @@ function found(store: ApiStore, { resource, namespace, name = '' }: Target): Ent
 const list: Verb = (context, { resource, namespace }, request, query) => {
   const page = listPage(context.store, resource, {
     namespace,
+    staleBy: context.staleBy ?? 0,
     selector: selectorOf(resource, context.rulesOf, query),
     query: {
       limit: wholeNumber(query, 'limit') ?? 0,
