@@ -147,6 +147,46 @@ export const errorCatalogue = {
     title: 'The durations of the leader election do not fit together.',
     help: 'Lease duration > renew deadline > 1.2 x retry period, for example 15s, 10s, 2s.',
   },
+  FL_MEMORY_BUSY: {
+    kind: 'conflict',
+    title: 'The memory cloud still uses the object.',
+    help: 'Nothing to do: Fairlead tries again when the cloud says so.',
+  },
+  FL_MEMORY_CONFIG: {
+    kind: 'invalid',
+    title: "The memory provider's section of the config is wrong.",
+    help: 'Correct the members that the message lists.',
+  },
+  FL_MEMORY_DENIED: {
+    kind: 'denied',
+    title: 'The memory cloud refuses the call.',
+    help: 'Let the test that holds the cloud allow it.',
+  },
+  FL_MEMORY_FOREIGN: {
+    kind: 'conflict',
+    title: 'A balancer of the memory cloud has the name that is needed, and is not ours.',
+    help: 'Rename or delete it in the cloud; Fairlead changes nothing that it does not own.',
+  },
+  FL_MEMORY_QUOTA: {
+    kind: 'quota',
+    title: 'The memory cloud has no room: no free address, or a quota is reached.',
+    help: 'Ask for another address, free some, or raise quotas or range in the config.',
+  },
+  FL_MEMORY_SPEC: {
+    kind: 'invalid',
+    title: 'The Service asks for what the memory cloud does not have.',
+    help: 'Change the field that the message names.',
+  },
+  FL_MEMORY_THROTTLED: {
+    kind: 'throttled',
+    title: 'The memory cloud asks for a pause.',
+    help: 'Nothing to do: Fairlead waits as long as the cloud says.',
+  },
+  FL_MEMORY_UNAVAILABLE: {
+    kind: 'transient',
+    title: 'A call to the memory cloud failed.',
+    help: 'Nothing to do: Fairlead tries again with a growing delay.',
+  },
   FL_METALLB_RUNNING: {
     kind: 'invalid',
     title: 'A MetalLB controller serves the same Services.',
