@@ -1,0 +1,141 @@
+import { defineLoadBalancers } from '../../src/core/define.ts';
+import type { PoolChange } from '../../src/core/ipam/change.ts';
+import type { Explanation } from '../../src/core/ipam/explain.ts';
+import type { IPAddressPool } from '../../src/core/ipam/pools.ts';
+import { poolsOf } from '../../src/core/ipam/pools.ts';
+import type { KubeObject } from '../../src/core/objects.ts';
+import type { LoadBalancerSpec, LoadBalancers, Provider, ProviderContext } from '../../src/core/provider.ts';
+import { CLASS, parseConfig } from './config.ts';
+import { judge, type Objection } from './guard.ts';
+import { plan } from './plan.ts';
+import { remarksOf } from './progress.ts';
+import { createRuntime, type Runtime } from './runtime.ts';
+
+export const apiVersion = 1;
+
+/** The on-prem provider, and what the command line asks of it besides. */
+export interface OnpremProvider extends Provider {
+  readonly loadBalancers: LoadBalancers;
+  /** Why a Service gets what it gets. Throws as `plan` for a request that makes no sense. */
+  explain(spec: LoadBalancerSpec): Why;
+  /** What an edit of the pools would do: whether it would be taken, and whose addresses it moves or takes away. */
+  previewPools(objects: readonly IPAddressPool[], namespaces: readonly KubeObject[]): PoolPreview;
+  /** For metrics (metallb_allocator_*) and `fairlead status`. */
+  stats(): readonly PoolStats[];
+  /** Why the pools in the cluster are not those in use; empty when they are. */
+  objections(): readonly Objection[];
+  /** Services that wait for an address. */
+  waiting(): number;
+}
+export interface Why extends Explanation {
+  /** Why nothing new is given at all. */
+  readonly frozen?: string;
+  readonly objections: readonly Objection[];
+}
+export interface PoolPreview {
+  readonly objections: readonly Objection[];
+  /** Absent when the pools are not valid. */
+  readonly change?: PoolChange;
+}
+export interface PoolStats {
+  readonly pool: string;
+  readonly ipv4: FamilyStats;
+  readonly ipv6: FamilyStats;
+  /** Of both families, saturating at 2^63-1. */
+  readonly total: bigint;
+  /** Services that hold an address of the pool. */
+  readonly services: number;
+}
+export interface FamilyStats {
+  readonly total: bigint;
+  readonly assigned: bigint;
+  readonly available: bigint;
+}
+
+/** Addresses from pools, MetalLB style. Throws FL_ONPREM_CONFIG, FL_METALLB_RUNNING, FL_IPAM_MODULE. */
+export async function create(context: ProviderContext): Promise<OnpremProvider> {
+  const runtime = await createRuntime(context, parseConfig(context.config));
+  const { allocator, keeper, waiting, lifetime, config } = runtime;
+  return {
+    name: 'onprem',
+    classes: [CLASS],
+    loadBalancers: remembering(runtime, context),
+    explain(spec) {
+      const frozen = keeper.frozen();
+      const why = allocator.explain(plan(spec));
+      return { ...why, objections: keeper.objections, ...(frozen === undefined ? {} : { frozen }) };
+    },
+    previewPools(objects, namespaces) {
+      const judgement = judge({ objects, namespaces, namespace: config.metallbNamespace }, allocator);
+      if (judgement.taken) return { objections: [], change: allocator.preview(judgement.pools) };
+      try {
+        return { objections: judgement.objections, change: allocator.preview(poolsOf(objects, namespaces)) };
+      } catch {
+        return { objections: judgement.objections }; // the objections say what is not valid
+      }
+    },
+    stats: () => allocator.pools.flatMap(({ name }) => ({ pool: name, ...allocator.counts(name) }) as PoolStats),
+    objections: () => keeper.objections,
+    waiting: () => waiting.size,
+    close: async () => lifetime.end(),
+  };
+}
+
+/** After each run: who still waits, and what was said. */
+function remembering(
+  { parts, allocator, keeper, waiting, services, book }: Runtime,
+  { resync }: ProviderContext,
+): LoadBalancers {
+  const inner = defineLoadBalancers(parts);
+
+  function settle(spec: LoadBalancerSpec, failed: boolean): void {
+    const { uid, key } = spec;
+    const service = services.find(uid, key);
+    if (service === undefined) return;
+    const request = planned(spec);
+    if (request === undefined) {
+      waiting.delete(uid);
+      return;
+    }
+    const decision = allocator.decide(request);
+    book.told.set(uid, new Set(remarksOf(decision).map(({ message }) => message)));
+    const isOpen = decision.failure !== undefined || decision.shortfalls.length > 0 || decision.notes.length > 0;
+    if (isOpen || keeper.frozen() !== undefined) {
+      waiting.add({ request, creationTimestamp: service.metadata.creationTimestamp });
+      return;
+    }
+    waiting.delete(uid);
+    // Room was made between its decision and now, when it was not on the list yet.
+    if (failed && decision.take.length > 0) resync('addresses became free', [uid]);
+  }
+
+  return {
+    ...inner,
+    async ensure(spec, call) {
+      try {
+        const progress = await inner.ensure(spec, call);
+        settle(spec, false);
+        return progress;
+      } catch (error) {
+        settle(spec, true);
+        throw error;
+      }
+    },
+    async remove(service, call) {
+      waiting.delete(service.uid);
+      return await inner.remove(service, call);
+    },
+  };
+}
+
+function planned(spec: LoadBalancerSpec): ReturnType<typeof plan> | undefined {
+  try {
+    return plan(spec);
+  } catch {
+    return undefined; // its own run has told
+  }
+}
+
+export { type Cleanup, clean, freeOrphans, type Orphan, orphansOf, releaseAll, type World } from './gc.ts';
+export type { IpamPlugin, IpamWish } from './ipam.ts';
+export { resources } from './resources.ts';

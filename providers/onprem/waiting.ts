@@ -1,0 +1,118 @@
+import type { Allocator } from '../../src/core/ipam/allocator.ts';
+import type { Freed } from '../../src/core/ipam/entry.ts';
+import { compareWaiters, serve, type Waiter } from '../../src/core/ipam/waiters.ts';
+import type { Clock, Log } from '../../src/core/provider.ts';
+import type { Commit } from './commit.ts';
+import { holdChange, madeOf } from './hold.ts';
+import type { Lifetime } from './lifetime.ts';
+
+/**
+ * Services that got nothing, or less than they want. When room is made, those that fit are decided in memory, oldest
+ * first, at most as many as there is room for; whole blocks are written, and only then are their keys queued: their own
+ * run finds the address in its block and writes no block.
+ */
+export interface Waiting {
+  /** Its last decision had a failure, a shortfall or a wish left open. */
+  add(waiter: Waiter): void;
+  /** It has what it wants, or is gone. */
+  delete(uid: string): void;
+  /** Room was made. Resolves when all who fit are decided, in memory. */
+  serve(freed: readonly Freed[]): Promise<void>;
+  readonly size: number;
+}
+export interface WaitingOptions {
+  readonly allocator: Allocator;
+  readonly commit: Commit;
+  readonly clock: Clock;
+  readonly lifetime: Lifetime;
+  readonly log: Log;
+  readonly resync: (reason: string, uids: readonly string[]) => void;
+}
+
+/** Decisions without a pause: about 10 ms. */
+const CHUNK = 500;
+/** Until a write that failed is tried again for those who would have been served by it. */
+const RETRY_MS = 10_000;
+
+export function createWaiting(options: WaitingOptions): Waiting {
+  const { allocator, commit, clock, lifetime, log, resync } = options;
+  const waiters = new Map<string, Waiter>(); // uid -> waiter
+  // A Service that holds something gives it up in its own run, after the new is published.
+  const taking = Object.assign(Object.create(allocator) as Allocator, {
+    allocate: (request: Waiter['request']) => ({ ...allocator.take(request), freed: [] }),
+  });
+  let freed: Freed[] = [];
+  let passing: Promise<void> | undefined;
+  let ready: string[] = []; // uids whose blocks are written and whose keys are not queued yet
+
+  async function pass(): Promise<void> {
+    while (freed.length > 0 && !lifetime.signal.aborted) {
+      const room = freed;
+      freed = [];
+      const order = [...waiters.values()].sort(compareWaiters);
+      for (let at = 0; at < order.length; at += CHUNK) {
+        if (at > 0) await clock.sleep(0, lifetime.signal);
+        const chunk = order.slice(at, at + CHUNK).filter(({ request: { uid } }) => waiters.has(uid));
+        for (const { waiter, decision } of serve(chunk, room, taking)) follow(waiter, decision, room);
+      }
+    }
+  }
+
+  function follow(waiter: Waiter, decision: ReturnType<Allocator['take']>, room: readonly Freed[]): void {
+    const { request } = waiter;
+    waiters.delete(request.uid);
+    let isFirst = true;
+    const again = holdChange(allocator, request);
+    const make = () => {
+      if (!isFirst) return again.make();
+      isFirst = false;
+      return madeOf(decision);
+    };
+    commit.commit({ make }).then(
+      () => queue(request.uid),
+      (error: unknown) => {
+        if (lifetime.signal.aborted) return;
+        log.debug({ uid: request.uid, err: error }, 'a waiting Service was not served');
+        waiters.set(request.uid, waiter);
+        lifetime.after(RETRY_MS, () => void makeRoom(room));
+      },
+    );
+  }
+
+  /** All of one block come in the same turn: one call. */
+  function queue(uid: string): void {
+    ready.push(uid);
+    if (ready.length > 1) return;
+    queueMicrotask(() => {
+      const uids = ready;
+      ready = [];
+      resync('addresses became free', uids);
+    });
+  }
+
+  async function makeRoom(room: readonly Freed[]): Promise<void> {
+    if (waiters.size === 0 || room.length === 0) return;
+    freed.push(...room);
+    if (passing === undefined) {
+      passing = pass()
+        .catch((error: unknown) => {
+          if (!lifetime.signal.aborted) log.error({ err: error }, 'serving waiting Services failed');
+        })
+        .finally(() => {
+          passing = undefined;
+        });
+    }
+    await passing;
+    // What came between the end of that pass and now.
+    if (freed.length > 0) await makeRoom([...freed.splice(0)]);
+  }
+
+  return {
+    add: (waiter) => void waiters.set(waiter.request.uid, waiter),
+    delete: (uid) => void waiters.delete(uid),
+    serve: makeRoom,
+    get size() {
+      return waiters.size;
+    },
+  };
+}
