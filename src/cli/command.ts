@@ -22,6 +22,8 @@ export interface Flag {
   readonly parse: (text: string) => unknown;
   /** As text, so that help and parser cannot disagree; absent: no value. */
   readonly default?: string;
+  /** Given again it adds to its list. */
+  readonly repeats?: true;
   /** Offered by shell completion. */
   readonly choices?: readonly string[];
   /** Accepted for the sake of old manifests and left out of the help's first page. */

@@ -1,8 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
-import { parse as parseYaml } from 'yaml';
 import { createLeader, type LeaderOptions } from '../controllers/leader.ts';
 import { isProviderError } from '../core/errors.ts';
 import { createHealth, type HealthOptions } from '../obs/health.ts';
@@ -12,7 +9,8 @@ import { systemClock } from '../work/clock.ts';
 import { type Command, type Input, InputError, type Terminal, type Values } from './command.ts';
 import { connect } from './connect.ts';
 import { controllerFlags, controllersOf, flagProblems, inertGiven } from './controller-flags.ts';
-import { importModule, loadProvider } from './provider.ts';
+import { loadProvider } from './provider.ts';
+import { providerConfig } from './provider-config.ts';
 import { version } from './version.ts';
 
 export const command: Command = {
@@ -81,36 +79,6 @@ async function serve(input: Input, terminal: Terminal): Promise<number> {
   } finally {
     await health.close();
     client.close();
-  }
-}
-
-/** The provider's own file, with the flags that belong to it on top. */
-export async function providerConfig({ flags, given }: Input, { cwd }: Pick<Terminal, 'cwd'>): Promise<unknown> {
-  const file = flags['cloud-config'] as string | undefined;
-  const config = file === undefined ? {} : await readConfig(file, cwd);
-  const namespace = flags['metallb-namespace'] as string;
-  const ipam = flags['ipam'] as string | undefined;
-  if (flags['provider'] !== 'onprem') {
-    const wrong = ['ipam', 'metallb-namespace'].filter((name) => given.has(name));
-    if (wrong.length > 0) throw new InputError(wrong.map((name) => `--${name} belongs to --provider=onprem`));
-    return config;
-  }
-  return {
-    ...(given.has('metallb-namespace') || config['metallbNamespace'] === undefined
-      ? { ...config, metallbNamespace: namespace }
-      : config),
-    ...(ipam === undefined ? {} : { ipam: await importModule(ipam, cwd, '--ipam') }),
-  };
-}
-
-async function readConfig(file: string, cwd: string): Promise<Readonly<Record<string, unknown>>> {
-  try {
-    const value = parseYaml(await readFile(resolve(cwd, file), 'utf8')) as unknown;
-    if (value === null || value === undefined) return {};
-    if (typeof value !== 'object' || Array.isArray(value)) throw new Error('is no mapping of names to values');
-    return value as Readonly<Record<string, unknown>>;
-  } catch (error) {
-    throw new InputError([`--cloud-config: ${file}: ${(error as Error).message.split('\n')[0]}`]);
   }
 }
 

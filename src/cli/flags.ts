@@ -23,7 +23,7 @@ export function parseFlags(argv: readonly string[], flags: readonly Flag[], maxA
     const flag = byName.get(token.name);
     if (flag === undefined) problems.push(`${token.rawName}: no such flag${hint(token.name, [...byName.keys()])}`);
     else if (token.value !== undefined && (token.inlineValue || !token.value.startsWith('--')))
-      texts.set(flag, token.value);
+      texts.set(flag, joined(flag, texts.get(flag), token.value));
     else if (flag.value === undefined) texts.set(flag, 'true');
     else problems.push(`${token.rawName}: a value is missing; write ${token.rawName}=${flag.value}`);
   }
@@ -34,6 +34,11 @@ export function parseFlags(argv: readonly string[], flags: readonly Flag[], maxA
   const values = valuesOf(flags, texts, problems);
   if (problems.length > 0) throw new InputError(problems);
   return { flags: values, given: new Set([...texts.keys()].map((flag) => flag.name)), args };
+}
+
+/** Of a flag given twice the last value counts, unless it is a list of its own kind (`-f a -f b`). */
+function joined({ repeats }: Flag, before: string | undefined, now: string): string {
+  return repeats === true && before !== undefined ? `${before},${now}` : now;
 }
 
 function valuesOf(

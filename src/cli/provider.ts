@@ -15,13 +15,16 @@ export async function loadProvider(name: string, cwd: string): Promise<ProviderM
   // Literal imports: each becomes a chunk of its own, and a cloud SDK loads only when its provider is chosen.
   switch (name) {
     case 'onprem':
-      return await import('../../providers/onprem/index.ts');
+      return await loadOnprem();
     case 'memory':
       return await import('../../providers/memory/index.ts');
     default:
       return checked(name, await importModule(name, cwd, '--provider'));
   }
 }
+
+/** On-prem with what only the command line asks of it: explanations, pool edits, cleaning up. */
+export const loadOnprem = async () => await import('../../providers/onprem/index.ts');
 
 /** Imports a path or a package from the point of view of `cwd`; `flag` is named in errors. */
 export async function importModule(

@@ -137,7 +137,8 @@ function rowOf({ metadata, spec, status }: Service): ServiceRow {
   };
 }
 
-function stateOf(status: Service['status']): Pick<ServiceRow, 'state' | 'reason' | 'message'> {
+/** What the conditions say, in a word. */
+export function stateOf(status: Service['status']): Pick<ServiceRow, 'state' | 'reason' | 'message'> {
   const conditions = new Map((status?.conditions ?? []).map((condition) => [condition.type, condition]));
   const text = (type: string) => {
     const { reason = '', message = '' } = conditions.get(type) ?? {};

@@ -56,6 +56,15 @@ for (const { name, argv, flags: expected, args = [], given = [] } of good) {
   });
 }
 
+test('flags: a list that repeats adds up, any other flag keeps its last value', () => {
+  const two: readonly Flag[] = [
+    { name: 'filename', aliases: ['f'], value: 'FILE', help: '', parse: parse.list, repeats: true },
+    { name: 'output', value: 'FORMAT', help: '', parse: parse.text },
+  ];
+  const { flags: values } = parseFlags(['-f', 'a', '-f=b', '--output=x', '--output=y'], two, 0);
+  assert.deepEqual(values, { filename: ['a', 'b'], output: 'y' });
+});
+
 test('flags: every problem is named at once, with the right form', () => {
   const argv = ['--leader-elct', '--period=soon', '--leader-elect=maybe', 'a', 'b', '--provider'];
   assert.throws(
