@@ -187,17 +187,14 @@ function complete(
   const missing: Missing[] = [];
   for (const family of request.families) {
     const has = keep.filter(({ ip }) => ip.family === family).length;
-    const isExtra = has > 0 || prefers;
     // With "prefer", a pool without the other family is all that could be expected.
-    if (
-      has === request.count ||
-      (prefers && has === 0 && pool !== undefined && familiesIn(pool, [family]).length === 0)
-    )
-      continue;
+    const isHopeless = prefers && has === 0 && pool !== undefined && familiesIn(pool, [family]).length === 0;
+    if (has === request.count || isHopeless) continue;
     const wants = [{ family, count: request.count - has }];
     const more = chooseMore(ledger, request, name, { wants, givingUp, pending: take });
-    if (more.failure !== undefined && !isExtra) return { take: [], missing: [], failure: more.failure };
-    take.push(...more.take);
+    if (more.failure !== undefined && has === 0 && !prefers) return { take: [], missing: [], failure: more.failure };
+    // More of a family as far as they go; a whole family entirely or not, as for a new Service.
+    if (more.failure === undefined || has > 0) take.push(...more.take);
     if (more.failure !== undefined)
       missing.push({ message: `cannot add ${label(family)}: ${more.failure.message}`, degraded: has > 0 });
   }
