@@ -22,9 +22,11 @@ export function parseFlags(argv: readonly string[], flags: readonly Flag[], maxA
     if (token.kind !== 'option') continue;
     const flag = byName.get(token.name);
     if (flag === undefined) problems.push(`${token.rawName}: no such flag${hint(token.name, [...byName.keys()])}`);
-    else if (token.value !== undefined && (token.inlineValue || !token.value.startsWith('--')))
-      texts.set(flag, joined(flag, texts.get(flag), token.value));
-    else if (flag.value === undefined) texts.set(flag, 'true');
+    else if (token.value !== undefined && (token.inlineValue || !token.value.startsWith('--'))) {
+      // Of '-f=b' the parser takes '=b' for the value, as getopt does; kubectl takes 'b', and so do people.
+      const text = token.rawName.startsWith('--') ? token.value : token.value.replace(/^=/, '');
+      texts.set(flag, joined(flag, texts.get(flag), text));
+    } else if (flag.value === undefined) texts.set(flag, 'true');
     else problems.push(`${token.rawName}: a value is missing; write ${token.rawName}=${flag.value}`);
   }
   if (args.length > maxArgs) {

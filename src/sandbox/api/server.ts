@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { parseCidr } from '../../core/net/cidr.ts';
-import type { Cidr, Clock } from '../../core/provider.ts';
+import { type KubeObject, keyOf } from '../../core/objects.ts';
+import type { Cidr, Clock, ResourceName } from '../../core/provider.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../../kube/request.ts';
 import type { Timers } from '../../work/clock.ts';
 import { createDecoder, lenient } from './decode.ts';
@@ -8,6 +9,7 @@ import { serveDefinitions } from './definitions.ts';
 import { aggregated, apiVersions, groupDocument, groupList, resourceList, version } from './discovery.ts';
 import { connectionError, createFaults, type Faults, type Handle } from './faults.ts';
 import { type Listening, type ListenOptions, listenHttp } from './http.ts';
+import type { Draft } from './json.ts';
 import { seededRandom, uuid } from './random.ts';
 import { createAddressRange, createPortRange } from './registry/ranges.ts';
 import { type Catalogue, createCatalogue } from './resources.ts';
@@ -111,6 +113,13 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
     store,
     faults,
     handle,
+    seed(resource, objects) {
+      const found = catalogue.find(resource.group, resource.version, resource.plural);
+      if (found === undefined)
+        throw new TypeError(`no kind ${resource.plural} of ${resource.group}/${resource.version}`);
+      for (const object of objects)
+        store.put(found.collection, keyOf(object), structuredClone(object) as unknown as Draft);
+    },
     async kill() {
       down = true;
       for (const body of bodies) body.destroy(connectionError('ECONNRESET'));
