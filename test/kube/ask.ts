@@ -23,6 +23,7 @@ const patchTypes = {
   merge: 'application/merge-patch+json',
   strategic: 'application/strategic-merge-patch+json',
   json: 'application/json-patch+json',
+  apply: 'application/apply-patch+yaml',
 } as const;
 
 /** Any status is an answer; rejects only when none comes, after 30 s at the latest. A PATCH is a merge patch unless said. */

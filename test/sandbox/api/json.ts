@@ -29,3 +29,15 @@ function compact(value: unknown, left: readonly string[] = []): unknown {
 
 const isEmpty = (value: unknown): boolean =>
   value === '' || (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
+
+/** Resolves when a new kind answers; kube-apiserver takes a moment to serve a CRD. */
+export async function whenServed(
+  get: (path: string) => Promise<{ readonly status: number }>,
+  path: string,
+): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while ((await get(path)).status !== 200) {
+    if (performance.now() > deadline) throw new Error(`${path} is not served after 20 s`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
