@@ -1,19 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  type Client,
-  createClient,
-  isApiError,
-  isConflict,
-  isGone,
-  linesOf,
-  type Sent,
-} from '../../src/kube/request.ts';
-import { createSandboxApi } from '../../src/sandbox/api/server.ts';
-import { systemClock } from '../../src/work/clock.ts';
+import { type Client, isApiError, isConflict, isGone, linesOf, type Sent } from '../../src/kube/request.ts';
+import type { Effect, Fault, RequestVerb } from '../../src/sandbox/api/faults.ts';
 import { kubectl } from './ask.ts';
 import { type Api, apis, serviceAccountToken } from './cluster.ts';
-import { createFaults, type Fault, verbOf } from './faults.ts';
 import { type FaultProxy, faultProxy } from './proxy.ts';
 
 const maps = '/api/v1/namespaces/default/configmaps';
@@ -32,10 +22,12 @@ for (const { name, start } of apis) {
         const map = `m${count}`;
         count += 1;
         await direct.call(post({ metadata: { name: map }, data: { word: 'é世' } }));
-        proxy.faults.add(...faults);
+        const before = proxy.faults.hits.length;
+        for (const fault of faults) proxy.faults.add(fault);
         try {
           await run(map);
-          assert.equal(proxy.faults.left, 0, 'every fault has hit');
+          const expected = faults.reduce((sum, { times = 1 }) => sum + times, 0);
+          assert.equal(proxy.faults.hits.length - before, expected, 'every fault has hit');
         } finally {
           proxy.faults.clear();
         }
@@ -70,10 +62,14 @@ for (const { name, start } of apis) {
       },
     );
 
-    await withFaults('a list breaks in its middle', [hit('list', { kind: 'cut', after: 40 })], async () => {
-      await assert.rejects(through.call(list()), { code: 'ECONNRESET' });
-      assert.ok((await through.call<ConfigMapList>(list())).items.length > 0);
-    });
+    await withFaults(
+      'a list breaks in its middle',
+      [hit('list', { kind: 'reset', when: 'body', afterBytes: 40 })],
+      async () => {
+        await assert.rejects(through.call(list()), { code: 'ECONNRESET' });
+        assert.ok((await through.call<ConfigMapList>(list())).items.length > 0);
+      },
+    );
 
     await withFaults('a list comes byte by byte', [hit('list', { kind: 'split' })], async (map) => {
       const { items } = await through.call<ConfigMapList>(list());
@@ -82,7 +78,10 @@ for (const { name, start } of apis) {
 
     await withFaults(
       '429 with Retry-After, then 500, then again the server',
-      [hit('get', { kind: 'status', status: 429, retryAfterSeconds: 2 }), hit('get', { kind: 'status', status: 500 })],
+      [
+        hit('get', { kind: 'status', status: 429, retryAfterSeconds: 2 }),
+        { ...hit('get', { kind: 'status', status: 500 }), skip: 1 },
+      ],
       async (map) => {
         await assert.rejects(
           through.call(get(map)),
@@ -95,7 +94,7 @@ for (const { name, start } of apis) {
 
     await withFaults(
       'a conflict on the second and third write',
-      [{ on: { verb: ['patch', 'update'] }, skip: 1, times: 2, does: { kind: 'status', status: 409 } }],
+      [{ verb: ['patch', 'update'], skip: 1, times: 2, effect: { kind: 'status', status: 409 } }],
       async (map) => {
         await through.call(patch(map, 'a'));
         await assert.rejects(through.call(patch(map, 'b')), (error) => isConflict(error as Error));
@@ -114,18 +113,31 @@ for (const { name, start } of apis) {
       },
     );
 
-    await withFaults('a watch breaks after its first event', [hit('watch', { kind: 'cut', after: 1 })], async (map) => {
-      const events = await watching(through, direct, map);
-      assert.deepEqual(await events.next(), `ADDED ${map}`);
-      await assert.rejects(events.next(), { code: 'ECONNRESET' });
-    });
+    await withFaults(
+      'a watch breaks after its first event, which may be lost with it',
+      [hit('watch', { kind: 'cut', afterEvents: 1, how: 'reset' })],
+      async (map) => {
+        const events = await watching(through, direct, map);
+        const first = await events.next().catch((error: unknown) => error);
+        if (first === `ADDED ${map}`) await assert.rejects(events.next(), { code: 'ECONNRESET' });
+        else assert.equal((first as NodeJS.ErrnoException).code, 'ECONNRESET');
+      },
+    );
+
+    await withFaults(
+      'a watch ends in good order after its first event',
+      [hit('watch', { kind: 'cut', afterEvents: 1, how: 'end' })],
+      async (map) => {
+        const events = await watching(through, direct, map);
+        assert.deepEqual([await events.next(), await events.next()], [`ADDED ${map}`, undefined]);
+      },
+    );
 
     await withFaults(
       'a watch ends with 410 in the stream',
-      [hit('watch', { kind: 'expire', after: 1 })],
+      [hit('watch', { kind: 'gone', how: 'event' })],
       async (map) => {
         const events = await watching(through, direct, map);
-        assert.deepEqual(await events.next(), `ADDED ${map}`);
         assert.deepEqual(await events.next(), 'ERROR 410');
         assert.equal(await events.next(), undefined);
       },
@@ -141,7 +153,7 @@ for (const { name, start } of apis) {
 
     await withFaults(
       'a watch goes silent, while another sees what it missed',
-      [hit('watch', { kind: 'silence', after: 1 })],
+      [hit('watch', { kind: 'silent', afterEvents: 1 })],
       async (map) => {
         const silent = await watching(through, direct, map);
         const other = await watching(through, direct, map);
@@ -182,7 +194,7 @@ for (const { name, start } of apis) {
 
     await withFaults(
       'only what is meant is hit',
-      [{ on: { verb: 'get', path: '/secrets' }, does: { kind: 'status', status: 500 } }],
+      [{ verb: 'get', path: '/secrets', effect: { kind: 'status', status: 500 } }],
       async (map) => {
         await through.call(get(map));
         await assert.rejects(
@@ -210,9 +222,30 @@ for (const { name, start } of apis) {
       assert.ok((await through.call<ConfigMapList>(list())).items.length > 0);
     });
 
+    await withFaults(
+      'a list shows the past, as a server that lags behind does',
+      [hit('list', { kind: 'stale', revisions: 1 })],
+      async (map) => {
+        const has = async () =>
+          (await through.call<ConfigMapList>(list())).items.some(({ metadata }) => metadata.name === map);
+        assert.equal(await has(), false, 'it was created one revision ago');
+        assert.equal(await has(), true);
+      },
+    );
+
+    await withFaults(
+      'a write is done although its answer says 500',
+      [hit('patch', { kind: 'status', status: 500, when: 'after' })],
+      async (map) => {
+        await assert.rejects(through.call(patch(map, 'b')), (error) => isApiError(error) && error.status === 500);
+        assert.equal(await word(map), 'b');
+      },
+    );
+
     await t.test('what has hit whom is on record', () => {
-      assert.ok(proxy.faults.hits.includes(`watch ${maps}: expire`));
-      assert.equal(proxy.faults.hits.filter((hit) => hit.endsWith(': reset')).length, 2);
+      const said = proxy.faults.hits.map(({ method, path, effect }) => `${method} ${path}: ${effect.kind}`);
+      assert.ok(said.includes(`GET ${maps}: stale`), said.join('\n'));
+      assert.equal(said.filter((hit) => hit.startsWith('PATCH ') && hit.endsWith(': reset')).length, 2);
     });
 
     await t.test('kubectl works through it, as whom it says it is', () => asks(api, proxy));
@@ -231,53 +264,6 @@ async function asks(api: Api, proxy: FaultProxy): Promise<void> {
   assert.match(refused.stderr, /User "system:serviceaccount:default:somebody" cannot list/);
 }
 
-test('the same faults hit a client in this process, without a socket', async () => {
-  const sandbox = createSandboxApi({ clock: systemClock });
-  const faults = createFaults({ timers: systemClock });
-  const direct = createClient({ transport: sandbox.transport(), clock: systemClock });
-  const through = createClient({ transport: faults.transport(sandbox.transport()), clock: systemClock });
-  await direct.call(post({ metadata: { name: 'm' }, data: { word: 'é世' } }));
-  faults.add(
-    hit('list', { kind: 'split' }),
-    hit('list', { kind: 'cut', after: 40 }),
-    hit('patch', { kind: 'reset', when: 'after' }),
-    hit('watch', { kind: 'duplicate' }),
-    hit('watch', { kind: 'expire', after: 0 }),
-  );
-  assert.deepEqual((await through.call<ConfigMapList>(list())).items[0]?.data, { word: 'é世' });
-  await assert.rejects(through.call(list()), { code: 'ECONNRESET' });
-  const events = await watching(through, direct, 'm');
-  await assert.rejects(through.call(patch('m', 'b')), { code: 'ECONNRESET' });
-  const seen = [await events.next(), await events.next(), await events.next(), await events.next()];
-  assert.deepEqual(seen, ['ADDED m', 'ADDED m', 'MODIFIED m', 'MODIFIED m']);
-  events.close();
-  assert.equal(await (await watching(through, direct, 'm')).next(), 'ERROR 410');
-  assert.equal(faults.left, 0);
-  await sandbox.close();
-});
-
-test('the verb of a request', () => {
-  const cases = [
-    ['GET', '/api/v1/services', 'list'],
-    ['GET', '/api/v1/namespaces', 'list'],
-    ['GET', '/api/v1/namespaces/a', 'get'],
-    ['GET', '/api/v1/namespaces/a/services?limit=500', 'list'],
-    ['GET', '/api/v1/namespaces/a/services/b', 'get'],
-    ['GET', '/api/v1/namespaces/a/services/b/status', 'get'],
-    ['GET', '/apis/fairlead.dev/v1alpha1/ipblocks', 'list'],
-    ['GET', '/apis/fairlead.dev/v1alpha1/ipblocks/10.0.0.0-24', 'get'],
-    ['GET', '/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools', 'list'],
-    ['GET', '/api/v1/services?watch=true&resourceVersion=1', 'watch'],
-    ['GET', '/api/v1/services?watch=1', 'watch'],
-    ['GET', '/readyz', 'get'],
-    ['POST', '/api/v1/namespaces/a/services', 'create'],
-    ['PUT', '/api/v1/namespaces/a/services/b', 'update'],
-    ['PATCH', '/api/v1/namespaces/a/services/b/status', 'patch'],
-    ['DELETE', '/api/v1/namespaces/a/services/b', 'delete'],
-  ] as const;
-  for (const [method, path, verb] of cases) assert.equal(verbOf({ method, path }), verb, `${method} ${path}`);
-});
-
 interface ConfigMap {
   readonly metadata: { readonly name: string };
   readonly data?: Readonly<Record<string, string>>;
@@ -286,10 +272,7 @@ interface ConfigMapList {
   readonly items: readonly ConfigMap[];
 }
 
-const hit = (verb: NonNullable<Fault['on']['verb']>, does: Fault['does']): Fault => ({
-  on: { verb, path: '/configmaps' },
-  does,
-});
+const hit = (verb: RequestVerb, effect: Effect): Fault => ({ verb, path: '/configmaps', effect });
 const limit = (): AbortSignal => AbortSignal.timeout(20_000);
 const get = (map: string): Sent => ({ method: 'GET', path: `${maps}/${map}`, signal: limit() });
 const list = (): Sent => ({ method: 'GET', path: maps, signal: limit() });

@@ -7,17 +7,26 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import { pipeline, type Readable, Transform } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { httpTransport, loadKubeConfig } from '../../src/kube/config.ts';
 import { createHttpTransport } from '../../src/kube/http.ts';
-import { type Client, createClient, type Transport } from '../../src/kube/request.ts';
+import {
+  type Client,
+  createClient,
+  type Transport,
+  type TransportRequest,
+  type TransportResponse,
+} from '../../src/kube/request.ts';
+import { createFaults, type Faults, type Handle } from '../../src/sandbox/api/faults.ts';
 import { systemClock } from '../../src/work/clock.ts';
 import { type Api, freePort, type Scope } from './cluster.ts';
-import { createFaults, type Faults, type Handler } from './faults.ts';
 
 export interface FaultProxy {
   readonly url: string;
   /** The admin's, with this proxy as the server. For another user: `api.writeKubeconfig({ name, token, url: proxy.url })`. */
   readonly kubeconfig: string;
+  /** The sandbox's, laid over the real server: the same faults, the same schedules. 'refuse' is a reset here: see `refuse`. */
   readonly faults: Faults;
   /** Our own way through it, as the admin. */
   transport(): Transport;
@@ -28,8 +37,11 @@ export interface FaultProxy {
 }
 
 /** A proxy before this server, until the scope ends. It outlives a kill of the server, whose absence is a reset. */
-export async function faultProxy(scope: Scope, api: Api): Promise<FaultProxy> {
-  const faults = createFaults({ timers: systemClock });
+export async function faultProxy(
+  scope: Scope,
+  api: Api,
+  { seed = 1 }: { readonly seed?: number } = {},
+): Promise<FaultProxy> {
   const upstream = createHttpTransport({
     url: api.url,
     credentials: async () => ({
@@ -38,12 +50,12 @@ export async function faultProxy(scope: Scope, api: Api): Promise<FaultProxy> {
     }),
     renew: () => {},
   });
-  const handler = faults.over(passedTo(upstream));
+  const faults = createFaults(passedTo(upstream), { clock: systemClock, seed });
   const port = await freePort();
   let server: Server | undefined;
   const accept = async (): Promise<void> => {
     if (server !== undefined) return;
-    server = serverLike(api, (request, response) => void serve(handler, request, response));
+    server = serverLike(api, (request, response) => void serve(faults.handle, request, response));
     server.listen({ port, host: '127.0.0.1' });
     await once(server, 'listening');
   };
@@ -91,7 +103,7 @@ function isTls(api: Api): boolean {
   return api.url.startsWith('https:');
 }
 
-async function serve(handler: Handler, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(handle: Handle, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => gone.abort(new Error('the client has gone')));
   try {
@@ -99,7 +111,7 @@ async function serve(handler: Handler, request: IncomingMessage, response: Serve
     for await (const chunk of request.setEncoding('utf8')) body += chunk;
     const headers = endToEnd(request.headers);
     const { method = 'GET', url: path = '/' } = request;
-    const answer = await handler({ method, path, headers, body, signal: gone.signal });
+    const answer = await handle({ method, path, headers, body, signal: gone.signal });
     response.writeHead(answer.status, endToEnd(answer.headers));
     response.flushHeaders();
     response.once('close', () => answer.body.destroy());
@@ -115,9 +127,35 @@ function written(response: ServerResponse, chunk: string | Buffer): Promise<void
   return new Promise((resolve, reject) => response.write(chunk, (error) => (error ? reject(error) : resolve())));
 }
 
-function passedTo(upstream: Transport): Handler {
+function passedTo(upstream: Transport): Handle {
   // `stream`: no limit of ours on a quiet body; the two ends have theirs.
-  return ({ body, ...rest }) => upstream.send({ ...rest, ...(body ? { body } : {}), stream: true });
+  const send = ({ body, ...rest }: TransportRequest): Promise<TransportResponse> =>
+    upstream.send({ ...rest, ...(body ? { body } : {}), stream: true });
+  return async (request, staleBy = 0) => {
+    const path = staleBy === 0 ? request.path : await pastOf(request, staleBy, send);
+    const response = await send({ ...request, path });
+    return { ...response, body: asBytes(response.body) };
+  };
+}
+
+/** The same list, as it was so many revisions ago (resourceVersionMatch=Exact); the first one that there is, if that is all. */
+async function pastOf(request: TransportRequest, staleBy: number, send: Handle): Promise<string> {
+  const url = new URL(request.path, 'http://api');
+  if (url.searchParams.has('continue')) return request.path; // of a list that is in the past already
+  const { body } = await send({ ...request, path: `${url.pathname}?limit=1` });
+  const { metadata } = JSON.parse(await text(body)) as { metadata: { resourceVersion: string } };
+  url.searchParams.set('resourceVersion', String(Math.max(1, Number(metadata.resourceVersion) - staleBy)));
+  url.searchParams.set('resourceVersionMatch', 'Exact');
+  return `${url.pathname}${url.search}`;
+}
+
+/** Faults cut between bytes, also within a character. */
+function asBytes(body: Readable): Readable {
+  const bytes = new Transform({
+    transform: (chunk: string | Buffer, _, done) => done(null, Buffer.from(chunk as Buffer)),
+  });
+  pipeline(body, bytes, () => {}); // either end tells the other, and the reader meets the error
+  return bytes;
 }
 
 // They belong to one connection, not to the request; without compression faults can work on the text.
