@@ -57,6 +57,11 @@ test('of several items with one key the last one counts', () => {
   assert.deepEqual(difference([], twice, { key }).add, [{ id: 'a', value: 2 }]);
 });
 
+test('a set that was replaced is not an empty difference', () => {
+  assert.equal(isEmpty(difference([{ id: 'a', value: 1 }], [{ id: 'b', value: 1 }], { key })), false);
+  assert.equal(isEmpty(difference([{ id: 'a', value: 1 }], [{ id: 'a', value: 2 }], { key })), false);
+});
+
 test('applying a difference gives the other set, and equal sets in any order differ in nothing', () => {
   fc.assert(
     fc.property(items, items, (old, now) => {

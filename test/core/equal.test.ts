@@ -16,6 +16,7 @@ const cases: readonly {
   { name: 'an absent member equals an undefined one', a: {}, b: { x: undefined }, expected: true },
   { name: 'null is not absent', a: { x: null }, b: {}, expected: false },
   { name: 'a list is not an object with the same keys', a: ['x'], b: { 0: 'x' }, expected: false },
+  { name: 'a list is not an object that looks like one', a: ['x'], b: { 0: 'x', length: 1 }, expected: false },
   { name: 'a longer list is another one', a: [1], b: [1, undefined], expected: false },
   { name: 'a number is not its text', a: 20, b: '20', expected: false },
   { name: 'a member more on the right', a: { x: 1 }, b: { x: 1, y: 2 }, expected: false },

@@ -128,7 +128,7 @@ function goesOn({ event, text }: ErrorVerdict, { conditions, specChanged }: Show
   const shown = conditionIn(conditions, 'LoadBalancerProvisioning');
   if (shown?.status === 'True' && !specChanged) return event === undefined ? 'keep' : { ...working(text), loose: true };
   if (shown !== undefined && !specChanged) return 'keep';
-  return event === undefined ? working('Trying again') : { ...working(text), loose: true };
+  return working(event === undefined ? 'Trying again' : text);
 }
 
 function servingDespite({ failure, effect, text }: ErrorVerdict, shown: Shown): Statement | 'keep' {

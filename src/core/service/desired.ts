@@ -155,7 +155,7 @@ function nodePortListeners(service: Service, ports: readonly ServicePort[]): Omi
   const missing = ports.filter(({ nodePort = 0 }) => nodePort === 0);
   if (missing.length > 0 && missing.length === ports.length) {
     const field = 'spec.allocateLoadBalancerNodePorts';
-    const message = `${field}: ${service.spec.allocateLoadBalancerNodePorts ?? true} left every port without a node port, to which this provider sends; set it to true`;
+    const message = `${field}: no port has a node port, and this provider sends to node ports; set it to true`;
     throw failure('FL_NODE_PORTS_UNSUPPORTED', message, { field });
   }
   const all = service.spec.ports ?? [];

@@ -143,6 +143,13 @@ const compared: readonly Case[] = [
   },
   { name: 'loadBalancerIP', old: {}, now: { spec: { loadBalancerIP: '1.2.3.4' } }, expected: true },
   {
+    name: 'loadBalancerIP to another',
+    old: { spec: { loadBalancerIP: '1.2.3.4' } },
+    now: { spec: { loadBalancerIP: '1.2.3.5' } },
+    expected: true,
+  },
+  { name: 'loadBalancerIP unset to empty', old: {}, now: { spec: { loadBalancerIP: '' } }, expected: false },
+  {
     name: 'external IPs in another order',
     old: { spec: { externalIPs: ['1.1.1.1', '2.2.2.2'] } },
     now: { spec: { externalIPs: ['2.2.2.2', '1.1.1.1'] } },
@@ -188,6 +195,8 @@ const compared: readonly Case[] = [
 const selectedOn: readonly Omit<Case, 'expected' | 'options'>[] = [
   { name: 'selector', old: {}, now: { spec: { selector: { a: 'b' } } } },
   { name: 'labels', old: {}, now: { metadata: { labels: { a: 'b' } } } },
+  { name: 'label value', old: { metadata: { labels: { a: 'b' } } }, now: { metadata: { labels: { a: 'c' } } } },
+  { name: 'selector value', old: { spec: { selector: { a: 'b' } } }, now: { spec: { selector: { a: 'c' } } } },
   { name: 'ipFamilyPolicy', old: {}, now: { spec: { ipFamilyPolicy: 'PreferDualStack' } } },
   { name: 'cluster IPs', old: {}, now: { spec: { clusterIPs: ['10.96.0.8'] } } },
   { name: 'trafficDistribution', old: {}, now: { spec: { trafficDistribution: 'PreferClose' } } },
@@ -261,6 +270,12 @@ const restored: readonly Case[] = [
     old: { status: { conditions: [condition('LoadBalancerDegraded', 'True')] } },
     now: {},
     expected: false,
+  },
+  {
+    name: 'Serving taken off beside others that stay',
+    old: { status: { conditions: [condition('Ready', 'True'), condition('LoadBalancerServing', 'True')] } },
+    now: { status: { conditions: [condition('Ready', 'True')] } },
+    expected: true,
   },
   {
     name: 'a foreign condition taken off',

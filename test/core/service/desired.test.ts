@@ -269,7 +269,7 @@ test('a Service without any node port is refused where node ports are needed, wi
       error.kind === 'invalid' &&
       error.code === 'FL_NODE_PORTS_UNSUPPORTED' &&
       error.field === 'spec.allocateLoadBalancerNodePorts' &&
-      error.message.startsWith('spec.allocateLoadBalancerNodePorts: false left every port'),
+      error.message.startsWith('spec.allocateLoadBalancerNodePorts: no port has a node port'),
   );
   assert.deepEqual(desiredOf(none, asks({ targetKind: 'pod' })).spec.listeners.length, 2);
 });
@@ -294,6 +294,37 @@ test('where some ports lack a node port the others are served and the lack is to
     { port: 53, protocol: 'UDP', error: 'NodePortMissing' },
     { port: 80, protocol: 'TCP', error: 'NodePortMissing' },
   ]);
+});
+
+test('a Service without ports is no error of ours', () => {
+  assert.deepEqual(specOf({ ports: [] }).listeners, []);
+});
+
+test('an absent protocol is TCP, also in the order', () => {
+  const { protocol: _tcp, ...bare } = port(53);
+  const ports = [port(53, { name: 'u', protocol: 'UDP' }), { ...bare, name: 't' }];
+  for (const order of [ports, ports.toReversed()]) {
+    assert.deepEqual(
+      specOf({ ports: order }).listeners.map(({ name, protocol }) => [name, protocol]),
+      [
+        ['t', 'TCP'],
+        ['u', 'UDP'],
+      ],
+    );
+  }
+});
+
+test('cluster IPs are addresses only, and the old single field counts where the list is absent', () => {
+  const of = (spec: Partial<ServiceSpec>) => specOf(spec).service.clusterIPs;
+  const { clusterIPs: _list, ...old } = service().spec;
+  const single = (clusterIP?: string) =>
+    desiredOf({ ...service(), spec: { ...old, ...(clusterIP === undefined ? {} : { clusterIP }) } }, world()).spec
+      .service;
+  assert.deepEqual([of({ clusterIPs: ['None'] }), of({ clusterIPs: [''] }), of({ clusterIPs: [] })], [[], [], []]);
+  assert.deepEqual(
+    [single('10.0.0.1').clusterIPs, single('None').clusterIPs, single().clusterIPs],
+    [['10.0.0.1'], [], []],
+  );
 });
 
 test('a bad source range is an error before anything else is built', () => {

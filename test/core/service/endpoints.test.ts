@@ -88,8 +88,11 @@ test('an address without a pod behind it is its own id, and no node is no name',
 
 test('slices without endpoints or ports are read as the API means them', () => {
   const empty = { ...slice('a', []), endpoints: null };
-  const [backend] = backendsOf([empty, slice('b', [pod('p1')], null), slice('c', [{ addresses: [] }])], ipv4);
-  assert.deepEqual([backend?.id, backend?.ports], ['uid-p1', undefined]);
+  const all = backendsOf([empty, slice('b', [pod('p1')], null), slice('c', [{ addresses: [] }])], ipv4);
+  assert.deepEqual(
+    all.map(({ id, ports }) => [id, ports]),
+    [['uid-p1', undefined]],
+  );
 });
 
 test('an endpoint in two slices appears once: ready wins, and ports come together', () => {

@@ -48,6 +48,11 @@ const memberships: readonly {
     why: `taint ${AUTOSCALER_TAINT}`,
   },
   {
+    name: 'the autoscaler taint beside others',
+    of: node('n1', { taints: [taint('a'), taint(AUTOSCALER_TAINT), taint('z')] }),
+    why: `taint ${AUTOSCALER_TAINT}`,
+  },
+  {
     name: 'the autoscaler’s soft taint',
     of: node('n1', { taints: [taint('DeletionCandidateOfClusterAutoscaler')] }),
     why: undefined,

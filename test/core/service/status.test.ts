@@ -512,8 +512,14 @@ test('messages name field, text and code, and what lacks', () => {
   );
 });
 test('a message is cut to a readable length', () => {
-  const long = statusPatch(nothing, { ...pending, reason: 'x'.repeat(9000) }, options);
-  assert.equal(messageOf(long, 'LoadBalancerProvisioning')?.length, 2048);
+  const lengthOf = (length: number) =>
+    messageOf(statusPatch(nothing, { ...pending, reason: 'x'.repeat(length) }, options), 'LoadBalancerProvisioning');
+  assert.deepEqual(
+    [2047, 2048, 2049, 9000].map((length) => lengthOf(length)?.length),
+    [2047, 2048, 2048, 2048],
+  );
+  assert.equal(lengthOf(2048)?.endsWith('xxx'), true);
+  assert.equal(lengthOf(2049)?.endsWith('x...'), true);
 });
 test('a cloud’s error that differs in numbers only is not written again, a user’s error is', () => {
   const say = (kind: ErrorKind, message: string) => failed(kind, third, 'X_SOME', message);
@@ -522,8 +528,12 @@ test('a cloud’s error that differs in numbers only is not written again, a use
     assert.equal(statusPatch(first, say(kind, 'request 99 failed, try 4'), options), undefined, kind);
     assert.notEqual(statusPatch(first, say(kind, 'quite another failure'), options), undefined, kind);
   }
-  const first = applied(nothing, statusPatch(nothing, say('invalid', '10.0.0.1/33'), options));
-  assert.notEqual(statusPatch(first, say('invalid', '10.0.0.1/34'), options), undefined);
+  for (const from of [nothing, serving]) {
+    const first = applied(from, statusPatch(from, say('invalid', '10.0.0.1/33'), options));
+    assert.notEqual(statusPatch(first, say('invalid', '10.0.0.1/34'), options), undefined);
+  }
+  const standing = applied(serving, statusPatch(serving, say('quota', 'limit 5'), options));
+  assert.equal(statusPatch(standing, say('quota', 'limit 6'), options), undefined);
 });
 
 // Clearing.

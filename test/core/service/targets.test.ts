@@ -79,6 +79,8 @@ const addresses: readonly {
     ipv4: '10.0.0.2',
     ipv6: '10.0.0.2',
   },
+  { name: 'a host name that looks like one is none', of: [['Hostname', '10.0.0.9']], ipv4: '', ipv6: '' },
+  { name: 'what is none, though it says so', of: [['InternalIP', 'node1']], ipv4: '', ipv6: '' },
   { name: 'a host name alone is no address', of: [['Hostname', 'node1']], ipv4: '', ipv6: '' },
   { name: 'none', of: [], ipv4: '', ipv6: '' },
 ];
