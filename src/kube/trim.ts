@@ -6,9 +6,10 @@ const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
- * Takes out of a freshly parsed object what no part of Fairlead reads from a store, about half of its size, and returns
- * it. managedFields: where the writer of a field matters, a live GET is made. The annotation of kubectl apply: it is no
- * option of any provider, and nothing is ever written back as a whole.
+ * Takes out of a freshly parsed object what no part of Fairlead reads from a store, more than half of its size, and
+ * returns it. managedFields: where the writer of a field matters, a live GET is made. The annotation of kubectl apply: it
+ * is no option of any provider, and nothing is ever written back as a whole. Of a Node: the images and volumes that its
+ * kubelet lists.
  */
 export function trim<T extends KubeObject>(object: T): T {
   const metadata: Writable<ObjectMeta> = object.metadata;
@@ -18,5 +19,11 @@ export function trim<T extends KubeObject>(object: T): T {
     const { [LAST_APPLIED]: _manifest, ...annotations } = metadata.annotations;
     metadata.annotations = annotations;
   }
+  if (object.kind === 'Node' && object.apiVersion === 'v1') trimNode(object as { status?: object });
   return object;
+}
+
+function trimNode(node: { status?: object }): void {
+  const { images, volumesInUse, volumesAttached, ...status } = (node.status ?? {}) as Readonly<Record<string, unknown>>;
+  if (images ?? volumesInUse ?? volumesAttached) node.status = status;
 }

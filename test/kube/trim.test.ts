@@ -25,3 +25,18 @@ for (const { name, metadata, expected } of cases) {
     assert.deepEqual(trim(object), { kind: 'Service', metadata: expected, spec: { type: 'LoadBalancer' } });
   });
 }
+
+test('trim: the lists of images and volumes of a Node, and no other kind loses a field of these names', () => {
+  const status = { addresses: [{ type: 'InternalIP', address: '10.0.0.1' }], images: [{}], volumesInUse: ['a'] };
+  const node = trim({ apiVersion: 'v1', kind: 'Node', metadata: { ...base }, status } as unknown as KubeObject);
+  assert.deepEqual(node, {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: base,
+    status: { addresses: [{ type: 'InternalIP', address: '10.0.0.1' }] },
+  });
+  const other = { apiVersion: 'example.com/v1', kind: 'Node', metadata: { ...base }, status: { images: [1] } };
+  assert.deepEqual(trim(other as unknown as KubeObject), structuredClone(other));
+  const plain = { apiVersion: 'v1', kind: 'Node', metadata: { ...base } };
+  assert.deepEqual(trim(plain as unknown as KubeObject), structuredClone(plain));
+});
