@@ -35,6 +35,8 @@ export interface Rules {
   release?(object: Draft): void;
   /** Of kinds that a controller empties before they go: what the first DELETE does instead of marking. */
   markDeleted?(draft: Draft, now: string): void;
+  /** True while something besides metadata.finalizers keeps a deleted object. */
+  held?(object: Draft): boolean;
   /** 403 with this reason instead of a deletion; undefined when it may go. */
   undeletable?(object: Draft): string | undefined;
   /** How long a deleted object stays for its kubelet to end it; 0: it goes at once. */

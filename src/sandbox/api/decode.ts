@@ -125,6 +125,17 @@ function metadataOf(body: JsonObject, unknown: Unknown): Draft['metadata'] {
   return read;
 }
 
+/** The object as it is stored: what its rules wrote in the order and form of its Go type. */
+export function canonical(resource: Resource, draft: Draft): Draft {
+  const metadata = roundTrip(objectMeta, draft.metadata, []);
+  if (resource.custom !== undefined) return { ...draft, metadata };
+  const name =
+    resource.collection === 'events'
+      ? 'io.k8s.api.core.v1.Event'
+      : schemaNameOf(groupVersionOf(resource), resource.kind);
+  return name === undefined ? { ...draft, metadata } : (roundTrip(name, draft, []) as Draft);
+}
+
 /** An object of the store as this version of the API shows it, without kind and apiVersion. */
 export function encoded(resource: Resource, object: Draft): JsonObject {
   if (resource.group !== 'events.k8s.io') return object;

@@ -1,25 +1,27 @@
 import type { Readable } from 'node:stream';
-import { parseCidr } from '../../core/net/cidr.ts';
+import { blockOf, parseCidr } from '../../core/net/cidr.ts';
+import { formatIp } from '../../core/net/ip.ts';
 import { type KubeObject, keyOf } from '../../core/objects.ts';
 import type { Cidr, Clock, ResourceName } from '../../core/provider.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../../kube/request.ts';
 import type { Timers } from '../../work/clock.ts';
-import { createDecoder, lenient } from './decode.ts';
+import { type PlaneOptions, runPlane } from '../plane/plane.ts';
+import { createDecoder, type Decoder, lenient } from './decode.ts';
 import { serveDefinitions } from './definitions.ts';
 import { aggregated, apiVersions, groupDocument, groupList, resourceList, version } from './discovery.ts';
 import { connectionError, createFaults, type Faults, type Handle } from './faults.ts';
 import { type Listening, type ListenOptions, listenHttp } from './http.ts';
 import type { Draft } from './json.ts';
 import { seededRandom, uuid } from './random.ts';
-import { createAddressRange, createPortRange } from './registry/ranges.ts';
-import { type Catalogue, createCatalogue } from './resources.ts';
+import { createAddressRange, createPodCidrs, createPortRange } from './registry/ranges.ts';
+import { type Catalogue, createCatalogue, type Resource } from './resources.ts';
 import { type ApiRequest, targetOf } from './route.ts';
 import { createRules } from './rules.ts';
 import { internal, isStatusError, type StatusError } from './status.ts';
 import { type ApiStore, createApiStore } from './store.ts';
 import { bodyOf, inProcess } from './transport.ts';
 import { type Answer, answerObjects, json, type VerbContext } from './verbs.ts';
-import { createWrites } from './write.ts';
+import { createWrites, type Writes } from './write.ts';
 
 export interface SandboxOptions {
   readonly clock: Clock & Timers;
@@ -33,6 +35,10 @@ export interface SandboxOptions {
   readonly serviceCidrs?: readonly string[];
   /** First and last node port. Default 30000 to 32767. */
   readonly nodePorts?: readonly [first: number, last: number];
+  /** Nodes that bring no pod CIDR get one of these sizes from here, one per family. Default none. */
+  readonly podCidrs?: readonly { readonly cidr: string; readonly prefixLength: number }[];
+  /** The controllers beside the server; false: none. Default: all but heartbeats. */
+  readonly plane?: Partial<PlaneOptions> | false;
 }
 
 /** A Kubernetes API server in memory. */
@@ -69,6 +75,7 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
       addresses: serviceCidrs.map((cidr) => createAddressRange(cidrOf(cidr), random)),
       ports: createPortRange(...nodePorts, random),
     },
+    ...(options.podCidrs === undefined ? {} : { podCidrs: createPodCidrs(options.podCidrs) }),
   });
   const writes = createWrites({ store, clock, random, rulesOf });
   const decode = createDecoder(rulesOf);
@@ -80,16 +87,18 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
   };
   const context: VerbContext = { store, writes, rulesOf, decode, clock, random, issueToken };
   const endDefinitions = serveDefinitions({ store, catalogue, writes, clock });
+  const { plane = {} } = options;
+  const endPlane =
+    plane === false
+      ? () => {}
+      : runPlane(
+          { store, catalogue, writes, clock },
+          { endpointSlices: true, namespaces: true, owners: true, heartbeats: false, ...plane },
+        );
   const bodies = new Set<Readable>();
   const servers = new Set<Listening>();
 
-  const namespaces = catalogue.find('', 'v1', 'namespaces');
-  for (const name of initialNamespaces)
-    if (namespaces !== undefined)
-      writes.create(namespaces, undefined, decode(namespaces, { metadata: { name } }, lenient), {
-        dryRun: false,
-        manager: 'kube-apiserver',
-      });
+  seedObjects({ catalogue, writes, decode, serviceCidrs });
 
   const serve: Handle = async (request, staleBy) => {
     const how = staleBy === undefined ? context : { ...context, staleBy };
@@ -136,11 +145,40 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
       return server;
     },
     async close() {
+      endPlane();
       endDefinitions();
       for (const body of bodies) body.destroy();
       await Promise.all([...servers].map((server) => server.close()));
     },
   };
+}
+
+/** What every new cluster has: its namespaces and the Service of the API server itself. */
+function seedObjects({
+  catalogue,
+  writes,
+  decode,
+  serviceCidrs,
+}: {
+  readonly catalogue: Catalogue;
+  readonly writes: Writes;
+  readonly decode: Decoder;
+  readonly serviceCidrs: readonly string[];
+}): void {
+  const options = { dryRun: false, manager: 'kube-apiserver' };
+  const namespaces = catalogue.find('', 'v1', 'namespaces') as Resource;
+  for (const name of initialNamespaces)
+    writes.create(namespaces, undefined, decode(namespaces, { metadata: { name } }, lenient), options);
+  const { family, first } = blockOf(cidrOf(serviceCidrs[0] ?? ''));
+  const service = {
+    metadata: { name: 'kubernetes', labels: { component: 'apiserver', provider: 'kubernetes' } },
+    spec: {
+      clusterIP: formatIp({ family, value: first + 1n }),
+      ports: [{ name: 'https', port: 443, targetPort: 6443 }],
+    },
+  };
+  const services = catalogue.find('', 'v1', 'services') as Resource;
+  writes.create(services, 'default', decode(services, service, lenient), options);
 }
 
 function cidrOf(text: string): Cidr {

@@ -4,10 +4,11 @@ import type { Timers } from '../../work/clock.ts';
 import type { Part, RulesOf } from './admit.ts';
 import { type Decoder, fieldValidationOf, mediaType, parseBody } from './decode.ts';
 import { type View, viewOf } from './encode.ts';
-import { invalidObject, required } from './invalid.ts';
-import { at, clone, type Draft, isObject, type JsonObject } from './json.ts';
+import { invalidObject, notAllowed, required } from './invalid.ts';
+import { at, clone, type Draft, isObject, type JsonObject, rfc3339 } from './json.ts';
 import { listPage } from './list.ts';
-import { patchDocument, patcher } from './patch.ts';
+import { applied } from './ownership.ts';
+import { parseApply, patchDocument, patcher, patchTypes } from './patch.ts';
 import type { Resource } from './resources.ts';
 import { review, tokenRequest } from './reviews.ts';
 import type { ApiRequest, Target } from './route.ts';
@@ -133,7 +134,10 @@ const scale: Verb = (context, target, request, query) => {
   if (request.method === 'GET') return json(200, scaleOf(resource, live.object));
   const make = (object: Draft | undefined): Draft =>
     scaled(resource, object as Draft, wantedScale(resource, object as Draft, request));
-  const { entry } = context.writes.update({ resource, namespace, name }, '', make, writeOptions(request, query));
+  const { entry } = context.writes.update({ resource, namespace, name }, '', make, {
+    ...writeOptions(request, query),
+    subresource: 'scale',
+  });
   return json(200, scaleOf(resource, entry.object));
 };
 
@@ -203,6 +207,8 @@ const patch: Verb = (context, target, request, query) => {
   const { store, writes, decode } = context;
   const warnings: string[] = [];
   const unknown = fieldValidationOf(query, 'PatchOptions');
+  checkPatchOptions(request, query);
+  if (isApply(request)) return apply(context, target, request, query);
   const asked = { contentType: request.headers['content-type'], body: request.body };
   const patched = patcher(resource, asked, (body) => decode(resource, body, { unknown, warnings }));
   found(store, target);
@@ -210,6 +216,53 @@ const patch: Verb = (context, target, request, query) => {
   const { entry } = writes.update({ resource, namespace, name }, partOf(target), make, writeOptions(request, query));
   return warned(object(200, shown(context, resource, request, query), entry), warnings);
 };
+
+const isApply = ({ headers }: ApiRequest): boolean => mediaType(headers['content-type']) === patchTypes.apply;
+
+/** ValidatePatchOptions of apimachinery. */
+function checkPatchOptions(request: ApiRequest, query: URLSearchParams): void {
+  const errors = [];
+  if (isApply(request)) {
+    if ((query.get('fieldManager') ?? '') === '') errors.push(required('fieldManager', 'is required for apply patch'));
+  } else if (query.has('force')) errors.push(notAllowed('force', 'may not be specified for non-apply patch'));
+  if (errors.length > 0) throw invalidObject('meta.k8s.io', 'PatchOptions', '', errors);
+}
+
+/** Server-side apply: creates what does not exist. */
+const apply: Verb = (context, target, request, query) => {
+  const { resource, namespace, name = '' } = target;
+  const warnings: string[] = [];
+  const unknown = fieldValidationOf(query, 'PatchOptions');
+  const config = parseApply(resource, request.body);
+  const options = writeOptions(request, query);
+  const how = {
+    manager: options.manager,
+    subresource: partOf(target),
+    now: rfc3339(context.clock.now()),
+    force: flag(query, 'force') === true,
+  };
+  const make = (live: Draft | undefined): Draft => {
+    checkApplyUid(resource, name, config, live);
+    return context.decode(resource, applied(resource, live, config, how), { unknown, warnings });
+  };
+  const creating = partOf(target) === '' ? ({ createMissing: true } as const) : {};
+  const written = context.writes.update({ resource, namespace, name }, partOf(target), make, {
+    ...options,
+    ...creating,
+    applied: true,
+  });
+  return warned(object(written.created ? 201 : 200, shown(context, resource, request, query), written.entry), warnings);
+};
+
+function checkApplyUid(resource: Resource, name: string, config: JsonObject, live: Draft | undefined): void {
+  const uid = at(config, 'metadata', 'uid');
+  if (typeof uid !== 'string' || uid === '' || live !== undefined) return;
+  throw conflict(
+    resource,
+    name,
+    `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
+  );
+}
 
 /** RFC 7234 section 5.5, as kubectl prints it. */
 function warned(answer: Answer, warnings: readonly string[]): Answer {

@@ -1,10 +1,11 @@
 import type { Clock } from '../../core/provider.ts';
 import type { Part, Rules, RulesOf } from './admit.ts';
+import { canonical } from './decode.ts';
 import { invalid, invalidObject } from './invalid.ts';
 import { clone, type Draft, type JsonObject, type Meta, rfc3339, same } from './json.ts';
 import { metaErrors, metaUpdateErrors } from './meta.ts';
+import { ownersAfterWrite, sameButTimes } from './ownership.ts';
 import { generatedName, uuid } from './random.ts';
-import { namespaceFinalizers } from './registry/namespace.ts';
 import type { Resource } from './resources.ts';
 import { alreadyExists, badRequest, conflict, failed, forbidden, notFound, staleVersion } from './status.ts';
 import { type ApiStore, Entry } from './store.ts';
@@ -15,6 +16,10 @@ export interface WriteOptions {
   readonly dryRun: boolean;
   /** Owner of the changed fields. */
   readonly manager: string;
+  /** The draft carries its managedFields already. */
+  readonly applied?: true;
+  /** The path that the client wrote through, where it is not the name of the part ('scale'). */
+  readonly subresource?: string;
 }
 
 /** DeleteOptions, as far as they matter here. */
@@ -74,8 +79,16 @@ export function createWrites({
   const stamp = (): string => rfc3339(clock.now());
   /** Stores, or for a dry run only shows, a new version. */
   const commit = (resource: Resource, key: string, draft: Draft, dryRun: boolean): Entry => {
-    delete draft.metadata.resourceVersion;
-    return dryRun ? new Entry(key, 0, draft) : store.put(resource.collection, key, draft);
+    const shaped = canonical(resource, draft);
+    delete shaped.metadata.resourceVersion;
+    return dryRun ? new Entry(key, 0, shaped) : store.put(resource.collection, key, shaped);
+  };
+
+  const own = (resource: Resource, live: Draft | undefined, draft: Draft, options: WriteOptions, part: Part): void => {
+    const { manager, subresource = part } = options;
+    const entries = ownersAfterWrite(resource, live, draft, { manager, subresource, now: stamp() });
+    if (entries.length === 0) delete draft.metadata.managedFields;
+    else draft.metadata.managedFields = entries;
   };
 
   const create = (resource: Resource, namespace: string | undefined, draft: Draft, options: WriteOptions): Entry => {
@@ -91,6 +104,7 @@ export function createWrites({
       throw failed(500, '', 'resourceVersion should not be set on objects to be created');
     if ((metadata.namespace ?? '') !== '' && metadata.namespace !== namespace) throw wrongNamespace();
     checkNamespace(store, resource, namespace, metadata.name ?? '');
+    if (options.applied === undefined) own(resource, undefined, draft, options, '');
     fillMeta(metadata, namespace, uuid(random), stamp());
     const claim = rules.allocate?.(draft, undefined, { part: '', dryRun: options.dryRun });
     try {
@@ -120,6 +134,7 @@ export function createWrites({
     const name = metadata.name ?? '';
     checkVersion(resource, rules, metadata, live, name);
     metadata.resourceVersion = old.metadata.resourceVersion as string;
+    if (options.applied === undefined) own(resource, old, draft, options, part);
     const claim = rules.allocate?.(draft, old, { part, dryRun: options.dryRun });
     try {
       keepMeta(metadata, old.metadata);
@@ -132,6 +147,7 @@ export function createWrites({
       if (errors.length > 0) throw invalidObject(resource.group, resource.kind, name, errors);
       const finished =
         (metadata.finalizers ?? []).length === 0 &&
+        rules.held?.(draft) !== true &&
         old.metadata.deletionTimestamp !== undefined &&
         (old.metadata.deletionGracePeriodSeconds ?? 0) === 0;
       if (options.dryRun) {
@@ -140,7 +156,7 @@ export function createWrites({
       }
       claim?.commit();
       if (finished) return vanish(resource, live.key, draft);
-      return same(draft, old) ? live : commit(resource, live.key, draft, false);
+      return sameButTimes(draft, old) ? live : commit(resource, live.key, draft, false);
     } catch (error) {
       claim?.undo();
       throw error;
@@ -184,7 +200,7 @@ export function createWrites({
           rules.markDeleted(draft, stamp());
           return { entry: commit(resource, key, draft, query.dryRun), gone: false };
         }
-        if (namespaceFinalizers(live.object).length > 0) return { entry: live, gone: false };
+        if (rules.held?.(live.object) === true) return { entry: live, gone: false };
       }
       return removeMarked(resource, live, query);
     },

@@ -40,6 +40,7 @@ export const namespaceRules: Rules = {
     draft.metadata.deletionTimestamp = now;
     draft['status'] = { ...(isObject(draft['status']) ? draft['status'] : {}), phase: 'Terminating' };
   },
+  held: (namespace) => namespaceFinalizers(namespace).length > 0,
   undeletable: ({ metadata }) => (immortal.has(metadata.name ?? '') ? 'this namespace may not be deleted' : undefined),
   validate: (draft, old, part) => [
     ...finalizerErrors(draft),

@@ -1,6 +1,7 @@
-import { blockOf } from '../../../core/net/cidr.ts';
+import { blockAt, blockOf, formatBlock, parseBlock } from '../../../core/net/cidr.ts';
 import { formatIp, parseIp } from '../../../core/net/ip.ts';
 import type { Cidr } from '../../../core/provider.ts';
+import type { PodCidrs } from './node.ts';
 
 /** Why something could not be had, in kube-apiserver's words. */
 export class Unavailable extends Error {
@@ -128,4 +129,31 @@ function reserved(size: bigint, least: bigint, most: bigint, step: bigint): bigi
   if (size <= least) return 0n;
   const part = size / step;
   return part < least ? least : part > most ? most : part;
+}
+
+/** Blocks of one size out of each range, the lowest free one first. Throws RangeError for a CIDR that is none. */
+export function createPodCidrs(ranges: readonly { readonly cidr: string; readonly prefixLength: number }[]): PodCidrs {
+  const pools = ranges.map(({ cidr, prefixLength }) => {
+    const whole = parseBlock(cidr);
+    if (whole === undefined) throw new RangeError(`${cidr} is not a CIDR`);
+    return { whole, prefixLength, held: new Set<string>() };
+  });
+  return {
+    take() {
+      const blocks = pools.map(({ whole, prefixLength, held }) => {
+        const size = 1n << BigInt((whole.family === 'ipv4' ? 32 : 128) - prefixLength);
+        for (let first = whole.first; first + size - 1n <= whole.last; first += size) {
+          const block = formatBlock(blockAt({ family: whole.family, value: first }, prefixLength));
+          if (!held.has(block)) return block;
+        }
+        return undefined;
+      });
+      if (blocks.some((block) => block === undefined)) return undefined;
+      for (const [index, pool] of pools.entries()) pool.held.add(blocks[index] as string);
+      return blocks as string[];
+    },
+    give(cidrs) {
+      for (const { held } of pools) for (const cidr of cidrs) held.delete(cidr);
+    },
+  };
 }

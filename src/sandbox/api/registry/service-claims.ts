@@ -12,7 +12,7 @@ import {
   nodePortsOf,
   type PortDraft,
   type ServiceDraft,
-} from './service.ts';
+} from './service-draft.ts';
 import { clusterIpErrors } from './service-validate.ts';
 
 /** What Services take their numbers from: one address range per family, the primary family first. */

@@ -5,7 +5,13 @@ import type { Part } from '../admit.ts';
 import { duplicate, type FieldError, invalid, notAllowed, required, unsupported } from '../invalid.ts';
 import { labelErrors } from '../meta.ts';
 import { dnsLabel, dnsSubdomain, familyOf, portName, portNumber, qualifiedName } from '../words.ts';
-import { externallyAccessible, isHeadless, needsHealthCheck, type PortDraft, type ServiceDraft } from './service.ts';
+import {
+  externallyAccessible,
+  isHeadless,
+  needsHealthCheck,
+  type PortDraft,
+  type ServiceDraft,
+} from './service-draft.ts';
 
 const onlyLoadBalancer = "may only be used when `type` is 'LoadBalancer'";
 const longestAffinitySeconds = 86_400;
