@@ -29,11 +29,14 @@ export function metallbControllers({ pods, states, identity }: Neighbourhood): r
   );
   return pods.filter(
     ({ metadata: { name, uid, labels = {} }, status }) =>
-      status?.phase === 'Running' &&
-      name !== identity &&
-      (owners.has(uid) || (labels['app'] === 'metallb' && labels['component'] === 'controller')),
+      status?.phase === 'Running' && name !== identity && (owners.has(uid) || isLabelled(labels)),
   );
 }
+
+/** As MetalLB's manifests label it, or its Helm chart. */
+const isLabelled = (labels: Readonly<Record<string, string>>): boolean =>
+  (labels['app'] === 'metallb' && labels['component'] === 'controller') ||
+  (labels['app.kubernetes.io/name'] === 'metallb' && labels['app.kubernetes.io/component'] === 'controller');
 
 /** `--lb-class` of a MetalLB controller; undefined: it serves Services without a class. */
 export function lbClassOf({ spec }: Pod): string | undefined {

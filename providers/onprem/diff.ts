@@ -112,8 +112,14 @@ function frozen(why: string, desired: Desired, observed: Observed): readonly (re
 function reserves(desired: Desired, decision: Decision, observed: Observed): readonly Act[] {
   const { uid, key, ipam } = observed;
   const isFirst = decision.keep.length === 0;
+  // What a plug-in did not give is never taken, whatever is found when it comes to writing.
   const request =
-    ipam?.claim === undefined || decision.take.length === 0 ? desired : claimed(desired, ipam.claim.addresses);
+    ipam === undefined
+      ? desired
+      : claimed(
+          desired,
+          decision.addresses.map(({ address }) => address),
+        );
   const act = (kind: Kind, { address, pool }: Holding, reason: string): Act => {
     return { kind, target: `${address} (${pool})`, reason, uid, key, addresses: [address], request };
   };

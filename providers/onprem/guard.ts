@@ -41,19 +41,22 @@ export function judge({ objects, namespaces, namespace }: Candidate, view: Pick<
   const byPool = Map.groupBy(refused, ({ from }) => from);
   return {
     taken: false,
-    objections: [...byPool].map(([pool, affected]) => ({ pool, message: stranding(pool, affected) })),
+    objections: [...byPool].map(([pool, affected]) => {
+      const isDeleted = !objects.some(({ metadata }) => metadata.name === pool);
+      return { pool, message: stranding(pool, affected, isDeleted) };
+    }),
   };
 }
 
-function stranding(pool: string, affected: readonly Affected[]): string {
+function stranding(pool: string, affected: readonly Affected[], isDeleted: boolean): string {
   const named = affected
     .slice(0, NAMED)
     .map(
       ({ address, users }) => `${address} (${users.map(({ namespace, name }) => `${namespace}/${name}`).join(', ')})`,
     );
   const more = affected.length > NAMED ? ` and ${affected.length - NAMED} more` : '';
-  return (
-    `IPAddressPool ${pool}: spec.addresses: the edit takes away addresses in use: ${named.join(', ')}${more}; ` +
-    'keep them, or set the annotation fairlead.dev/allow-shrink: "true" to let those Services get others'
-  );
+  const used = `addresses in use: ${named.join(', ')}${more}`;
+  const shrink = 'the annotation fairlead.dev/allow-shrink: "true" lets those Services get others';
+  if (isDeleted) return `IPAddressPool ${pool}: metadata.name: it was deleted with ${used}; create it again; ${shrink}`;
+  return `IPAddressPool ${pool}: spec.addresses: the edit takes away ${used}; keep them; ${shrink}`;
 }

@@ -12,7 +12,10 @@ import type { Desired } from './plan.ts';
 export interface IpamPlugin {
   /** Called before the addresses are written down, and again after a crash between the two. */
   claim(wish: IpamWish, signal: AbortSignal): Promise<readonly string[]>;
-  /** Called after they are struck off, at least once; for a Service that went while nobody looked before that. */
+  /**
+   * Called after they are struck off, at least once; for a Service that went while nobody looked before that. No
+   * addresses: everything of the uid, for a crash came between a claim and writing its answer down.
+   */
   release(what: { readonly uid: string; readonly addresses: readonly string[] }, signal: AbortSignal): Promise<void>;
 }
 export interface IpamWish {

@@ -90,7 +90,8 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     onWritten: (addresses) =>
       poolStatus.touch(new Set(addresses.flatMap((address) => allocator.poolOf(address) ?? []))),
   });
-  const waiting = createWaiting({ allocator, commit, clock, lifetime, log, resync });
+  const onlyWake = ipam !== undefined;
+  const waiting = createWaiting({ allocator, commit, clock, lifetime, log, resync, onlyWake });
   const adopter = createAdopter({ allocator, services, book, resync, ...(viewer ? {} : { commit }) });
   const poolStatus = createPoolStatus({ allocator, kube, pools: readers.pools, namespace, clock, log, lifetime, call });
   const keeper = createPoolKeeper({
@@ -220,7 +221,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     const service = services.find(uid, `${space}/${name}`);
     if (service === undefined) return;
     try {
-      await commit.commit(holdChange(allocator, services.request(service)));
+      if (ipam === undefined) await commit.commit(holdChange(allocator, services.request(service)));
     } catch (error) {
       if (lifetime.signal.aborted) return;
       log.debug({ uid, err: error }, 'the new pool was not recorded'); // its own run does it, and tells
@@ -272,7 +273,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     gone.start();
     purging.poke();
     poolStatus.touch(allocator.pools.map(({ name }) => name));
-    enlist({ services, allocator, waiting });
+    if (ipam === undefined) enlist({ services, allocator, waiting });
     await waiting.serve(roomOf(allocator));
   }
 

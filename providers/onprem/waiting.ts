@@ -1,6 +1,6 @@
 import type { Allocator } from '../../src/core/ipam/allocator.ts';
 import type { Freed } from '../../src/core/ipam/entry.ts';
-import { compareWaiters, serve, type Waiter } from '../../src/core/ipam/waiters.ts';
+import { compareWaiters, serve, type Waiter, wake } from '../../src/core/ipam/waiters.ts';
 import type { Clock, Log } from '../../src/core/provider.ts';
 import type { Commit } from './commit.ts';
 import { holdChange, madeOf } from './hold.ts';
@@ -27,6 +27,8 @@ export interface WaitingOptions {
   readonly lifetime: Lifetime;
   readonly log: Log;
   readonly resync: (reason: string, uids: readonly string[]) => void;
+  /** Their own runs decide, for a plug-in has to be asked: those that fit are only queued. */
+  readonly onlyWake?: boolean;
 }
 
 /** Decisions without a pause: about 10 ms. */
@@ -35,7 +37,7 @@ const CHUNK = 500;
 const RETRY_MS = 10_000;
 
 export function createWaiting(options: WaitingOptions): Waiting {
-  const { allocator, commit, clock, lifetime, log, resync } = options;
+  const { allocator, commit, clock, lifetime, log, resync, onlyWake = false } = options;
   const waiters = new Map<string, Waiter>(); // uid -> waiter
   // A Service that holds something gives it up in its own run, after the new is published.
   const taking = Object.assign(Object.create(allocator) as Allocator, {
@@ -53,8 +55,16 @@ export function createWaiting(options: WaitingOptions): Waiting {
       for (let at = 0; at < order.length; at += CHUNK) {
         if (at > 0) await clock.sleep(0, lifetime.signal);
         const chunk = order.slice(at, at + CHUNK).filter(({ request: { uid } }) => waiters.has(uid));
-        for (const { waiter, decision } of serve(chunk, room, taking)) follow(waiter, decision, room);
+        if (onlyWake) wakeUp(wake(chunk, room, allocator));
+        else for (const { waiter, decision } of serve(chunk, room, taking)) follow(waiter, decision, room);
       }
+    }
+  }
+
+  function wakeUp(woken: readonly Waiter[]): void {
+    for (const { request } of woken) {
+      waiters.delete(request.uid); // back on the list when its run gets nothing
+      queue(request.uid);
     }
   }
 

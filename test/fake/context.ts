@@ -36,7 +36,7 @@ export interface FakeClusterOptions {
 export interface Write {
   /** Who sent it: the identity of the context. */
   readonly by: string;
-  readonly verb: 'get' | 'create' | 'patch' | 'remove';
+  readonly verb: 'list' | 'get' | 'create' | 'patch' | 'remove';
   readonly resource: string;
   readonly key: string;
   readonly subresource?: 'status';
@@ -153,13 +153,14 @@ class Cluster implements FakeCluster {
     throw error;
   }
 
-  /** For contexts: a read that goes to the server itself. */
+  /** For contexts: a read that goes to the server itself; of a list only whether it works. */
   async read(sent: Omit<Write, 'number'>): Promise<unknown> {
     const request: Write = { ...sent, number: this.requests.length };
     this.requests.push(request);
     await this.#wait();
     const fault = this.#fault(request);
     if (fault !== undefined) throw failure(fault.code, `injected at request ${request.number}`);
+    if (sent.verb === 'list') return undefined;
     if (this.#missing.has(request.resource)) throw failure('FL_KUBE_NOT_FOUND', `no kind ${request.resource}`);
     return this.#existing(request.resource, request.key);
   }
@@ -351,7 +352,9 @@ function createContext(cluster: Cluster, clock: VirtualClock, options: FakeConte
       for (const run of held.splice(0)) clock.after(0, () => deliver(run));
     },
     async objects(resource: ResourceName, scope: ObjectScope = {}): Promise<ObjectReader> {
-      await inLife(clock.sleep(cluster.delayMs(), new AbortController().signal));
+      await inLife(
+        cluster.read({ by: identity, verb: 'list', resource: nameOf(resource), key: scope.namespace ?? '' }),
+      );
       const name = [nameOf(resource), scope.namespace ?? ''].join('|');
       let reader = readers.get(name);
       if (reader === undefined) {

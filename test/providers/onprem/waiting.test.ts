@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Service } from '../../../src/core/objects.ts';
+import { addressesOf, createWorld, type World } from './world.ts';
+
+const woken = (world: World, uids: readonly (readonly string[] | undefined)[]) =>
+  uids.flatMap((each) => each ?? []).map((uid) => keyOfUid(world, uid));
+
+function keyOfUid({ cluster }: World, uid: string): string {
+  const services = cluster.list({ group: '', version: 'v1', plural: 'services' }) as Service[];
+  const found = services.find(({ metadata }) => metadata.uid === uid)?.metadata;
+  return `${found?.namespace}/${found?.name}`;
+}
+
+async function full() {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/31']);
+  for (const key of ['web/a', 'web/b']) world.service(key);
+  const controller = await world.controller();
+  await controller.settle();
+  world.service('web/z', { created: '2026-01-01T00:00:00Z' });
+  world.service('web/y', { created: '2026-01-02T00:00:00Z' });
+  world.service('web/x', { created: '2026-01-02T00:00:00Z' });
+  await world.clock.advance(1);
+  for (const key of ['web/x', 'web/y', 'web/z'])
+    assert.deepEqual(await controller.outcome(key), { error: 'FL_POOL_EXHAUSTED' });
+  controller.context.resyncs.length = 0;
+  return { world, controller };
+}
+
+test('a release wakes as many as addresses became free, the oldest first, and no more', async () => {
+  const { world, controller } = await full();
+  assert.equal(controller.provider.waiting(), 3);
+  await controller.remove('web/a');
+  await world.clock.advance(100);
+  assert.deepEqual(
+    woken(
+      world,
+      controller.context.resyncs.map(({ uids }) => uids),
+    ),
+    ['web/z'],
+  );
+  assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/z'], '10.77.0.1': ['web/b'] });
+  await controller.ensure('web/z');
+  await controller.remove('web/b');
+  await world.clock.advance(100);
+  assert.deepEqual(
+    woken(
+      world,
+      controller.context.resyncs.map(({ uids }) => uids),
+    ),
+    ['web/z', 'web/x'],
+  ); // then by name
+});
+
+test('room that a waiting Service did not live to use goes to the next one', async () => {
+  const { world, controller } = await full();
+  await controller.remove('web/a');
+  await world.clock.advance(100);
+  await controller.remove('web/z'); // it held the address and was never run
+  await world.clock.advance(100);
+  assert.deepEqual(world.reserved()['10.77.0.0'], ['web/x']);
+});
+
+test('a Service that is deleted while it waits is served no more', async () => {
+  const { world, controller } = await full();
+  world.drop('web/z');
+  await world.clock.advance(1);
+  await controller.remove('web/a');
+  await world.clock.advance(100);
+  assert.deepEqual(world.reserved()['10.77.0.0'], ['web/x']);
+});
+
+test('a released address wakes those with its sharing key besides', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/32']);
+  const annotations = { 'metallb.io/allow-shared-ip': 'key' };
+  world.service('web/a', { annotations });
+  world.service('web/b', { annotations, spec: { ports: [{ protocol: 'UDP', port: 53 }] } });
+  const controller = await world.controller();
+  await controller.settle();
+  for (const key of ['web/c', 'web/d']) world.service(key, { annotations }); // port 80 is taken
+  world.service('web/e');
+  await world.clock.advance(1);
+  for (const key of ['web/c', 'web/d', 'web/e']) await controller.outcome(key);
+  await controller.remove('web/a'); // the address is not free: web/b still uses it
+  await world.clock.advance(100);
+  assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/b', 'web/c'] });
+});
+
+test('pool after pool serves them in order, and the pool status follows once a second', async () => {
+  const { world, controller } = await full();
+  world.pool('two', ['10.78.0.0/32']);
+  await controller.settle();
+  assert.deepEqual(addressesOf(world.at('web/z')), ['10.78.0.0']);
+  world.pool('three', ['10.79.0.0/24']);
+  await controller.settle();
+  assert.deepEqual(addressesOf(world.at('web/x')), ['10.79.0.0']);
+  assert.deepEqual(addressesOf(world.at('web/y')), ['10.79.0.1']);
+  assert.equal(controller.provider.waiting(), 0);
+});
+
+test('a block write that fails for a waiting Service is tried again', async () => {
+  let isBroken = false;
+  const world = createWorld({
+    fault: ({ resource, verb }) =>
+      isBroken && verb === 'create' && resource === 'ipblocks.fairlead.dev' ? { code: 'FL_KUBE_DENIED' } : undefined,
+  });
+  world.service('web/a');
+  const controller = await world.controller();
+  assert.deepEqual(await controller.outcome('web/a'), { error: 'FL_POOL_MISSING' });
+  isBroken = true;
+  world.pool('one', ['10.77.0.0/24']);
+  await world.clock.advance(1000);
+  assert.deepEqual(world.reserved(), {});
+  assert.equal(controller.provider.waiting(), 1);
+  isBroken = false;
+  await world.clock.advance(20_000);
+  assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/a'] });
+});
