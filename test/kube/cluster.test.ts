@@ -29,10 +29,6 @@ for (const { name, start } of apis) {
       assert.ok(items.some(({ metadata }) => metadata.name === 'default'));
     });
 
-    await t.test('nobody gets in without the token', async () => {
-      assert.equal((await ask({ ...api, token: 'wrong' }, 'GET', settings)).status, 401);
-    });
-
     await t.test('after a kill nobody answers, after a start everything is there again at the same place', async () => {
       assert.equal((await ask(api, 'POST', settings, { metadata: { name: 'kept' }, data: { a: '1' } })).status, 201);
       await api.kill();
@@ -73,6 +69,18 @@ for (const { name, start } of apis) {
   });
 }
 
+for (const { name, start } of apis) {
+  test(`${name}: Services get addresses from the ranges that were asked for`, async (t) => {
+    const api = await start(t, { serviceClusterIpRange: '10.50.0.0/16,fd00:50::/112' });
+    if (api === undefined) return;
+    const spec = { ports: [{ port: 80 }], ipFamilyPolicy: 'RequireDualStack' };
+    const made = await ask(api, 'POST', '/api/v1/namespaces/default/services', { metadata: { name: 'a' }, spec });
+    assert.equal(made.status, 201, made.text);
+    const { clusterIPs } = (made.json as { spec: { clusterIPs: string[] } }).spec;
+    assert.match(clusterIPs.join(), /^10\.50\.\d+\.\d+,fd00:50::/);
+  });
+}
+
 test('kube-apiserver: certificates and service accounts', async (t) => {
   const api = await realApi(t);
   if (api === undefined) return;
@@ -85,6 +93,10 @@ test('kube-apiserver: certificates and service accounts', async (t) => {
     await api.kill();
     await api.start();
     assert.equal(readFileSync(api.caFile, 'utf8'), trusted);
+  });
+
+  await t.test('nobody gets in without a token', async () => {
+    assert.equal((await ask({ ...api, token: 'wrong' }, 'GET', settings)).status, 401);
   });
 
   await t.test('a service account gets a token and only its own rights', async () => {

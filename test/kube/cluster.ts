@@ -43,9 +43,11 @@ export interface Api extends Where {
   stop(): Promise<void>;
 }
 
-export interface RealApiOptions {
+export interface ApiOptions {
   /** --service-cluster-ip-range (10.96.0.0/16: 65,534 Services); two, with a comma, for dual stack. */
   readonly serviceClusterIpRange?: string;
+}
+export interface RealApiOptions extends ApiOptions {
   /** Pods get their service account's token, as in a cluster; without nodes that only gets in the way. */
   readonly admitServiceAccounts?: true;
   /** Further flags of kube-apiserver; the last one wins. */
@@ -58,7 +60,7 @@ export interface RealApiOptions {
 export interface ApiKind {
   readonly name: Api['name'];
   /** A server of its own for this test; without the programs for one the test is left out and the answer `undefined`. */
-  start(t: Pick<TestContext, 'after' | 'skip'>, options?: RealApiOptions): Promise<Api | undefined>;
+  start(t: Pick<TestContext, 'after' | 'skip'>, options?: ApiOptions): Promise<Api | undefined>;
 }
 
 /**
@@ -66,7 +68,7 @@ export interface ApiKind {
  * `for (const { name, start } of apis) test(..., async (t) => { const api = await start(t); if (api === undefined) return; ... })`
  */
 export const apis: readonly ApiKind[] = [
-  { name: 'sandbox', start: (t) => sandboxApi(t) },
+  { name: 'sandbox', start: (t, options) => sandboxApi(t, options) },
   { name: 'kube-apiserver', start: (t, options) => realApi(t, options) },
 ];
 
@@ -95,30 +97,27 @@ export async function findRealApi(scope: Scope, options: RealApiOptions = {}): P
 }
 
 /** The API server in memory, on a socket in this process; a kill breaks its connections, and it keeps what it stored. */
-export async function sandboxApi(scope: Scope): Promise<Api> {
+export async function sandboxApi(scope: Scope, options: Pick<ApiOptions, 'serviceClusterIpRange'> = {}): Promise<Api> {
   const { createSandboxApi } = await import('../../src/sandbox/api/server.ts');
   const guard = guarded('fairlead-sandbox-');
-  const sandbox = createSandboxApi({ clock: systemClock });
-  const [port, token] = [await freePort(), randomBytes(16).toString('hex')];
-  let server: { readonly port: number; close(): Promise<void> } | undefined;
-  const kill = async (): Promise<void> => {
-    await server?.close();
-    server = undefined;
-  };
-  const where: Where = { url: `http://127.0.0.1:${port}`, token, caFile: '/nonexistent' };
+  const serviceCidrs = options.serviceClusterIpRange?.split(',');
+  const sandbox = createSandboxApi({ clock: systemClock, ...(serviceCidrs === undefined ? {} : { serviceCidrs }) });
+  // Without a token: on plain HTTP kubectl sends none. Who somebody is, and what he may do, is for the real server.
+  const { url } = await sandbox.listen({ port: await freePort() });
+  const where: Where = { url, token: 'admin', caFile: '/nonexistent' };
+  let isUp = true;
   const api = apiAt('sandbox', where, guard, kubePrograms()?.kubectl, {
-    kill,
+    async kill() {
+      if (isUp) await sandbox.kill();
+      isUp = false;
+    },
     async start() {
-      server ??= await sandbox.listen({ port, token });
-      if (server.port !== port) throw new Error(`sandbox: port ${port}: address already in use`);
+      if (!isUp) await sandbox.start();
+      isUp = true;
     },
-    async stop() {
-      await kill();
-      await sandbox.close();
-    },
+    stop: () => sandbox.close(),
   });
   scope.after(() => api.stop());
-  await api.start();
   return api;
 }
 
