@@ -45,7 +45,7 @@ export interface StatusOptions {
 /** A strategic-merge body for `services/status`; metadata passes there, spec does not. */
 export interface StatusPatch {
   readonly metadata: {
-    /** Together they refuse the patch if the Service is another one or changed since it was read. */
+    /** A Service that changed since it was read, or another one under its name, answers 409. */
     readonly uid: string;
     readonly resourceVersion: string;
     readonly finalizers?: readonly string[];
