@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
+import { controllerFlags, flagProblems } from '../../src/cli/controller-flags.ts';
+import { parseFlags } from '../../src/cli/flags.ts';
 import { ask, kubectl } from '../kube/ask.ts';
 import { ensureKube, howToGetKube } from '../kube/build.ts';
 import { type Api, realApi, serviceAccountToken } from '../kube/cluster.ts';
@@ -209,6 +211,18 @@ test('the overlays change what their names say and nothing else', async (t) => {
     assert.equal(hostNetwork, undefined);
   });
 
+  await t.test('the controller takes these flags, and the manifests name what its defaults name', () => {
+    const container = containerOf(original);
+    const input = parseFlags(container.args?.slice(1) ?? [], controllerFlags, 0);
+    assert.deepEqual(flagProblems(input), []);
+    const { flags } = input;
+    assert.deepEqual(container.ports, [{ name: 'health', containerPort: flags['secure-port'] }]);
+    const lease = rights.find(({ group, names }) => group === 'coordination.k8s.io' && names !== undefined);
+    assert.deepEqual(lease?.names, [flags['leader-elect-resource-name']]);
+    assert.equal(lease?.namespace, flags['leader-elect-resource-namespace']);
+    assert.ok(rights.some(({ namespace }) => namespace === flags['metallb-namespace']));
+  });
+
   await t.test('onprem-classless adds Services without a class', async () => {
     const objects = await built(api, join(folder, 'overlays', 'onprem-classless'));
     assert.equal(argsOf(objects)?.at(-1), '--load-balancer-class=none,fairlead.dev/onprem');
@@ -228,7 +242,7 @@ interface Manifest {
 }
 interface PodSpec {
   readonly hostNetwork?: boolean;
-  readonly containers: readonly { readonly args?: readonly string[] }[];
+  readonly containers: readonly { readonly args?: readonly string[]; readonly ports?: readonly object[] }[];
 }
 
 function idOf({ kind, metadata }: Manifest): string {
