@@ -9,6 +9,7 @@ import { type PlaneOptions, runPlane } from '../plane/plane.ts';
 import { createDecoder, type Decoder, lenient } from './decode.ts';
 import { serveDefinitions } from './definitions.ts';
 import { aggregated, apiVersions, groupDocument, groupList, resourceList, version } from './discovery.ts';
+import { createOpenApi, type OpenApi } from './documents.ts';
 import { connectionError, createFaults, type Faults, type Handle } from './faults.ts';
 import { type Listening, type ListenOptions, listenHttp } from './http.ts';
 import type { Draft } from './json.ts';
@@ -100,9 +101,10 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
 
   seedObjects({ catalogue, writes, decode, serviceCidrs });
 
+  const documents = { catalogue, openApi: createOpenApi(catalogue) };
   const serve: Handle = async (request, staleBy) => {
     const how = staleBy === undefined ? context : { ...context, staleBy };
-    const { status, headers, body } = answered(how, catalogue, request);
+    const { status, headers, body } = answered(how, documents, request);
     const stream = typeof body === 'string' ? bodyOf(body) : body;
     if (stream === body) {
       bodies.add(stream);
@@ -187,12 +189,12 @@ function cidrOf(text: string): Cidr {
   return cidr;
 }
 
-function answered(context: VerbContext, catalogue: Catalogue, request: ApiRequest): Answer {
+function answered(context: VerbContext, documents: Documents, request: ApiRequest): Answer {
   try {
     const url = new URL(request.path, 'http://sandbox');
-    const document = documentOf(catalogue, request, url.pathname);
+    const document = documentOf(documents, request, url.pathname);
     if (document !== undefined) return document;
-    const target = targetOf(catalogue, url.pathname);
+    const target = targetOf(documents.catalogue, url.pathname);
     if (target === undefined) return text(404, '404 page not found\n');
     return answerObjects(context, target, request, url.searchParams);
   } catch (error) {
@@ -207,10 +209,16 @@ function failureAnswer(failure: StatusError): Answer {
   return { status: failure.code, headers, body: JSON.stringify(failure.body) };
 }
 
+/** What the documents that are not about objects are made of. */
+interface Documents {
+  readonly catalogue: Catalogue;
+  readonly openApi: OpenApi;
+}
+
 const aggregatedType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
 
 /** Everything that is not about objects; undefined when the path is none of these. */
-function documentOf(catalogue: Catalogue, request: ApiRequest, path: string): Answer | undefined {
+function documentOf({ catalogue, openApi }: Documents, request: ApiRequest, path: string): Answer | undefined {
   const parts = path.split('/').filter((part) => part !== '');
   const [root, group, one] = parts;
   const whole = (request.headers['accept'] ?? '').replaceAll(' ', '').includes(aggregatedType);
@@ -231,9 +239,20 @@ function documentOf(catalogue: Catalogue, request: ApiRequest, path: string): An
       if (parts.length === 1) return whole ? aggregatedAnswer(catalogue, false) : json(200, groupList(catalogue));
       if (parts.length === 2) return orMissing(groupDocument(catalogue, group as string));
       return parts.length === 3 ? orMissing(resourceList(catalogue, group as string, one as string)) : undefined;
+    case 'openapi':
+      if (group !== 'v3') return undefined;
+      if (parts.length === 2) return { status: 200, body: openApi.index() };
+      return openApiAnswer(openApi, parts.slice(2));
     default:
       return undefined;
   }
+}
+
+/** `['api', 'v1']` or `['apis', GROUP, VERSION]`. */
+function openApiAnswer(openApi: OpenApi, [root, ...where]: readonly string[]): Answer | undefined {
+  const [group = '', version = ''] = root === 'api' ? ['', where[0]] : where;
+  const body = openApi.document(group, version);
+  return body === undefined ? undefined : { status: 200, body };
 }
 
 const aggregatedAnswer = (catalogue: Catalogue, core: boolean): Answer => ({
