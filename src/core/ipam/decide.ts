@@ -152,7 +152,7 @@ function poolsGoal(ledger: Ledger, request: AddressRequest, names: readonly stri
 function poolGoal(ledger: Ledger, request: AddressRequest, held: readonly Slot[]): Goal {
   const { families, pool, count } = request;
   const right = held.filter((slot) => families.includes(slot.ip.family) && isIn(ledger, slot, pool));
-  const keep = families.flatMap((family) => right.filter(({ ip }) => ip.family === family).slice(0, count));
+  const keep = kept(right, request);
   const why = (slot: Slot) => {
     if (!families.includes(slot.ip.family)) return `the Service has no ${label(slot.ip.family)} any more`;
     if (right.includes(slot)) return `more than the ${count} per family that are asked for`;
@@ -166,6 +166,20 @@ function poolGoal(ledger: Ledger, request: AddressRequest, held: readonly Slot[]
   const anew = choosePool(ledger, request, held);
   if ('failure' in anew) return { keep, why, take: [], failure: anew.failure };
   return { keep: [], take: anew.take, why: () => 'both families must come from one pool' };
+}
+
+/**
+ * Of the right addresses the lowest, as many as are wanted. Of more than that, as between taking a new pair and giving
+ * up the old address, those of a pool that has all.
+ */
+function kept(right: readonly Slot[], { families, count }: AddressRequest): readonly Slot[] {
+  const lowest = (slots: readonly Slot[]) =>
+    families.flatMap((family) => slots.filter(({ ip }) => ip.family === family).slice(0, count));
+  if (lowest(right).length === right.length) return right;
+  const choices = [...new Set(right.map(({ pool }) => pool))].map((name) =>
+    lowest(right.filter(({ pool }) => pool === name)),
+  );
+  return choices.find(({ length }) => length === families.length * count) ?? lowest(right);
 }
 
 /** What is still wanted beside the addresses held, from their pool. Fails if a whole family that must be there is not. */

@@ -89,7 +89,8 @@ export class Ledger {
 
   /** Gives the user the address, or replaces its record; what was retained for it there is fulfilled. */
   setUser(ip: Ip, pool: string, user: User): void {
-    const slot = this.#slots.get(formatIp(ip)) ?? this.#open(ip, pool, pool);
+    const address = formatIp(ip);
+    const slot = this.#slots.get(address) ?? this.#open(ip, address, pool);
     const joins = slot.group !== undefined && slot.group === sharingGroup(user) && !slot.users.has(user.uid);
     if (!joins) this.#sharing.remove(slot);
     this.#addUser(slot, user);
@@ -130,7 +131,8 @@ export class Ledger {
 
   /** Makes the address what the entry says; what that took from users of it. */
   replace(ip: Ip, entry: Entry): readonly Freed[] {
-    const slot = this.#slots.get(formatIp(ip)) ?? this.#open(ip, undefined, entry.pool);
+    const address = formatIp(ip);
+    const slot = this.#slots.get(address) ?? this.#open(ip, address, entry.pool);
     const stay = new Set(entry.users.map(({ uid }) => uid));
     const lost = [...slot.users.values()].filter(({ uid }) => !stay.has(uid));
     this.#sharing.remove(slot);
@@ -157,12 +159,11 @@ export class Ledger {
     unlink(this.#held, user.uid, slot);
   }
 
-  #open(ip: Ip, pool: string | undefined, recorded: string): Slot {
-    const slot = new Slot(ip, undefined, recorded);
-    this.#slots.set(slot.address, slot);
+  #open(ip: Ip, address: string, recorded: string): Slot {
+    const slot = new Slot(ip, address, recorded);
+    this.#slots.set(address, slot);
     this.#taken.add(ip);
     this.#wear.take(ip);
-    this.#enterPool(slot, pool);
     return slot;
   }
 

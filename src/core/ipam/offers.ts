@@ -53,7 +53,6 @@ export function draw(ledger: Ledger, pool: Pool, request: AddressRequest, { want
       // Without allowance only what the namespace has already; with it that is among the rest.
       if (own === allowance > 0) continue;
       for (const ip of own ? ownOffers(ledger, pool, family, user) : offers(ledger, pool, family, user)) {
-        if (ips.length === wanted) break;
         const address = formatIp(ip);
         const slot = ledger.slot(address);
         if (taken.has(address) || slot?.users.has(user.uid) === true) continue;
@@ -62,7 +61,9 @@ export function draw(ledger: Ledger, pool: Pool, request: AddressRequest, { want
         allowance -= cost;
         taken.add(address);
         ips.push(ip);
+        if (ips.length === wanted) break;
       }
+      if (ips.length === wanted) break;
     }
     if (ips.length < wanted) return { ips, lack: { pool: pool.name, family, why: whyNot(pool, family, allowance) } };
   }

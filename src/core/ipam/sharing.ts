@@ -57,8 +57,10 @@ class Group {
   first({ first, last }: Interval, user: User): bigint | undefined {
     const ports = user.ports.join();
     const below = this.#taken.get(ports) ?? 0n;
-    let remember = first <= below;
-    for (let at = this.#lowerBound(first > below ? first : below); at < this.#slots.length; at += 1) {
+    const start = this.#lowerBound(first > below ? first : below);
+    // Only without a gap between what is remembered and where the search begins.
+    let remember = first <= below || this.#lowerBound(below) === start;
+    for (let at = start; at < this.#slots.length; at += 1) {
       const slot = this.#slots[at] as Slot;
       if (slot.ip.value > last) return undefined;
       const holds = slot.users.has(user.uid);

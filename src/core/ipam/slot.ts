@@ -1,5 +1,5 @@
 import { compareText } from '../equal.ts';
-import { formatIp, type Ip } from '../net/ip.ts';
+import type { Ip } from '../net/ip.ts';
 import { clashOf, compareUsers, type Entry, nameOf, type Retained, sharingGroup, type User } from './entry.ts';
 
 /** One address in use or retained. Only the ledger changes it. */
@@ -18,10 +18,10 @@ export class Slot {
   /** Port -> its users; kept only while there is a group, so that the 10,000th user costs as much as the first. */
   #ports = new Map<string, number>();
 
-  constructor(ip: Ip, pool: string | undefined, recorded: string) {
+  /** `address` is the text of `ip`, passed because its maker has it. */
+  constructor(ip: Ip, address: string, recorded: string) {
     this.ip = ip;
-    this.address = formatIp(ip);
-    this.pool = pool;
+    this.address = address;
     this.recorded = recorded;
   }
 

@@ -56,7 +56,8 @@ export function compareIps(a: Ip, b: Ip): number {
 
 /** The eight 16-bit groups of an IPv6 value. */
 export function groupsOf(value: bigint): readonly number[] {
-  return Array.from({ length: 8 }, (_, index) => Number((value >> BigInt(112 - 16 * index)) & 0xffffn));
+  const hex = value.toString(16).padStart(32, '0');
+  return [0, 4, 8, 12, 16, 20, 24, 28].map((at) => Number.parseInt(hex.slice(at, at + 4), 16));
 }
 
 function octetsOf(text: string): bigint {

@@ -145,6 +145,29 @@ test('no history gives an address to users who may not share it, and after each 
   );
 });
 
+test('taking first and giving up later ends where allocate ends', () => {
+  fc.assert(
+    fc.property(either, commands(either), anyRequest, (texts, history, request) => {
+      const [allocator, other] = [started(texts), started(texts)];
+      for (const command of history) {
+        run(allocator, command);
+        run(other, command);
+      }
+      const expected = allocator.allocate(request);
+      const { freed: _, ...decision } = expected;
+      assert.deepEqual(other.take(request), decision);
+      for (const { address } of decision.release)
+        assert.ok(other.holdings(request.uid).some((each) => each.address === address));
+      const between = other.decide(request);
+      assert.deepEqual([between.take, between.update, between.release], [[], [], decision.release]);
+      assert.deepEqual(between.addresses, decision.addresses);
+      other.release(request.uid, { addresses: decision.release.map(({ address }) => address) });
+      assert.deepEqual(picture(other), picture(allocator));
+    }),
+    { numRuns: 600 },
+  );
+});
+
 test('decide and preview change nothing', () => {
   fc.assert(
     fc.property(disjoint, commands(disjoint), anyRequest, disjoint, (texts, history, request, other) => {

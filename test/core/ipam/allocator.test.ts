@@ -398,6 +398,20 @@ test('a second family that becomes required moves the Service if its pool does n
   assert.equal(allocator.entry('10.0.0.0'), undefined);
 });
 
+test('between taking a new pair and giving up the old address, the pair is what is meant', () => {
+  const allocator = started([p('a', ['10.0.0.0/31']), p('b', ['10.0.1.0/31', 'fd00::/127'])]);
+  allocator.allocate(request('s'));
+  const wish = request('s', { families: ['ipv4', 'ipv6'], policy: 'RequireDualStack' });
+  const taken = allocator.take(wish);
+  const between = allocator.decide(wish);
+  assert.deepEqual(between.addresses, taken.addresses);
+  assert.deepEqual(
+    between.release.map(({ address }) => address),
+    ['10.0.0.0'],
+  );
+  assert.deepEqual(between.take, []);
+});
+
 test('a change of pools lists every address that moves or is stranded, with all its users, and refuses what nobody allowed', () => {
   const allocator = started([
     p('a', ['10.0.0.0/30']),
