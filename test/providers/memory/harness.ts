@@ -44,7 +44,7 @@ export function memoryHarness(manners: Partial<Omit<MemoryCloudOptions, 'clock'>
   };
 }
 
-/** Without tags, of another cluster with the same Service, and of another program that uses our key of tags. */
+/** Without tags, of another cluster (the same Service, and one that only it has), and of another program that uses our key of tags. */
 export function foreignBalancers(): readonly Balancer[] {
   const { uid, key } = exampleSpecs().first;
   const common = {
@@ -61,6 +61,12 @@ export function foreignBalancers(): readonly Balancer[] {
       name: nameOf('elsewhere', uid),
       tags: { cluster: 'elsewhere', uid, service: key },
       address: '192.0.2.201',
+    },
+    {
+      ...common,
+      name: nameOf('elsewhere', 'uid-elsewhere'),
+      tags: { cluster: 'elsewhere', uid: 'uid-elsewhere', service: 'default/elsewhere' },
+      address: '192.0.2.203',
     },
     { ...common, name: 'other-program', tags: { cluster: 'contract' }, address: '192.0.2.202' },
   ];
