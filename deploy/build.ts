@@ -1,8 +1,11 @@
-import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** What commands read at run time (src/cli/assets.ts). */
+const assets = ['deploy/crds', 'deploy/kustomize', 'deploy/examples'];
 
 /** Statically imported packages would load before the check of the Node version: hence a launcher without imports. */
 const launcher = `#!/usr/bin/env node
@@ -53,6 +56,7 @@ export async function bundle(outdir = `${root}dist`): Promise<number> {
     exports: { './contract': './contract.js', './package.json': './package.json' },
     ...(koffi === undefined ? {} : { optionalDependencies: { koffi } }),
   };
+  for (const folder of assets) await cp(`${root}${folder}`, `${outdir}/${folder}`, { recursive: true });
   await writeFile(`${outdir}/package.json`, `${JSON.stringify(published, null, 2)}\n`);
   await writeFile(`${outdir}/fairlead.js`, launcher);
   await chmod(`${outdir}/fairlead.js`, 0o755);
