@@ -323,6 +323,9 @@ test('an audit whose bulk read fails, or whose call aborts, rejects: it is no ve
     },
   });
   await assert.rejects(loadBalancers.audit([named('a')], callOf({ signal: stop.signal })), /shutdown/);
+  // It aborted in the bulk read, after which no spec needs a read of its own.
+  const bulk = rig([], { observeAll: async () => [{ uid: 'a', observed: 'x' }] });
+  await assert.rejects(bulk.loadBalancers.audit([named('a')], callOf({ signal: stop.signal })), /shutdown/);
 });
 
 test('selfCleaning and interpret are there when the parts have them, bound to the parts', () => {
