@@ -238,7 +238,7 @@ test('no file of the repository names a package registry: whoever installs choos
 test('a registry in a lockfile or a document is seen', () => {
   const [host = ''] = HOSTS;
   const files = [
-    ['package-lock.json', `{"resolved": "https://example.test/a.tgz"}`],
+    ['package-lock.json', JSON.stringify({ resolved: 'https://example.test/a.tgz' })],
     ['README.md', `npm config set registry https://${host}/`],
     ['fine.md', 'npm ci'],
   ] as const;
