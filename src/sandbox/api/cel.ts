@@ -87,8 +87,11 @@ function checked(environment: Environment, expression: string, type: string) {
     const result = parsed.check();
     if (!result.valid) return summaryOf(result.error);
     if (result.type !== type) return `must evaluate to a ${type}, not ${result.type}`;
-    // The library lets has() ask for fields that a type does not have.
-    const strict = environment.check(withoutHas(expression, parsed.ast));
+    // Kubernetes has no bindings, although the library has.
+    if (identifiersOf(parsed.ast).has('cel')) return "undeclared reference to 'cel'";
+    // The library lets has() and .? ask for fields that a type does not have.
+    const plainHas = withoutHas(expression, parsed.ast);
+    const strict = environment.check(withoutOptional(plainHas, environment.parse(plainHas).ast));
     return strict.valid ? parsed : summaryOf(strict.error);
   } catch (error) {
     return summaryOf(error);
@@ -105,6 +108,29 @@ function withoutHas(expression: string, ast: ASTNode): string {
       return `${text.slice(0, start)}(dyn(${inner}) == null)${text.slice(end)}`;
     }, expression);
 }
+
+/** The same with each chain such as `a.?b.?c` as an optional of a.b.c, whose type is checked in full. */
+function withoutOptional(expression: string, ast: ASTNode): string {
+  const chains = nodesOf(ast).filter((node) => node.op === '.?' && !nodesOf(node.args).some(isOldSelf));
+  const outer = chains.filter(
+    ({ range }) => !chains.some((other) => other.range.start <= range.start && other.range.end > range.end),
+  );
+  return outer
+    .sort((a, b) => b.range.start - a.range.start)
+    .reduce(
+      (text, node) =>
+        `${text.slice(0, node.range.start)}optional.of(${plainAccess(node)})${text.slice(node.range.end)}`,
+      expression,
+    );
+}
+
+function plainAccess(node: ASTNode): string {
+  if (node.op === '.' || node.op === '.?') return `${plainAccess(node.args[0])}.${node.args[1]}`;
+  return node.input.slice(node.range.start, node.range.end);
+}
+
+/** It may be an optional itself. */
+const isOldSelf = (node: ASTNode): boolean => node.op === 'id' && node.args === 'oldSelf';
 
 function identifiersOf(ast: ASTNode): ReadonlySet<string> {
   return new Set(nodesOf(ast).flatMap((node) => (node.op === 'id' ? [node.args] : [])));

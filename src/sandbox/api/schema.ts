@@ -59,6 +59,11 @@ export function prune(value: unknown, schema: object): unknown {
   return pruned(value, { ...resolved(schema as Schema), 'x-kubernetes-embedded-resource': true }, '', () => {});
 }
 
+/** The same for a part of an object: nothing is excepted but embedded resources. */
+export function pruneInside(value: unknown, schema: object): unknown {
+  return pruned(value, resolved(schema as Schema), '', () => {});
+}
+
 /** The fields that `prune` drops, sorted: 'spec.ports[0].foo'. */
 export function unknownFields(value: unknown, schema: object): readonly string[] {
   const fields: string[] = [];
