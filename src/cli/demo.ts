@@ -24,6 +24,8 @@ import { putAll } from './world.ts';
 const LOOK_MS = 500;
 /** The examples are served within a second; more means that something is wrong. */
 const ONCE_MS = 30_000;
+/** A Service without an address may still get one: pools are taken a moment after they are read. */
+const QUIET_MS = 2000;
 
 export const command: Command = {
   name: 'demo',
@@ -63,8 +65,9 @@ async function demonstrate(flags: Values, terminal: Terminal, folder: string): P
     const kubeconfig = join(folder, 'kubeconfig');
     await writeFile(kubeconfig, server.kubeconfig, { mode: 0o600 });
     await putAll(client, await readManifests(await crdFiles(), terminal), signal);
-    const running = startController(client, logFile, signal);
+    // Before the controller: a Service must not be looked at before the pool of its own file is there.
     if (flags['examples'] === true) await putAll(client, await readManifests(await exampleFiles(), terminal), signal);
+    const running = startController(client, logFile, signal);
     terminal.stdout.write(greeting(kubeconfig, server.port, flags, terminal));
     const shown = flags['once'] === true ? once(client, terminal, signal) : live(client, terminal, signal);
     const code = await Promise.race([shown, running]);
@@ -134,12 +137,17 @@ function hasProgram(name: string, env: Terminal['env']): boolean {
   return (env['PATH'] ?? '').split(delimiter).some((folder) => folder !== '' && existsSync(join(folder, name)));
 }
 
-/** Prints when every Service has an address or a reason. 1 when that takes too long. */
+/** Prints when every Service is served, or when nothing has changed for a while. 1 when there is no end. */
 async function once(client: Client, terminal: Terminal, signal: AbortSignal): Promise<number> {
   const endMs = systemClock.monotonicMs() + ONCE_MS;
+  let last = { content: '', sinceMs: systemClock.monotonicMs() };
   while (systemClock.monotonicMs() < endMs) {
     const status = await look(client, signal);
-    if (status.services.every(({ state }) => state !== 'Pending' && state !== 'Provisioning')) {
+    const content = JSON.stringify(status.services);
+    if (content !== last.content) last = { content, sinceMs: systemClock.monotonicMs() };
+    const isServed = status.services.every(({ state }) => state === 'Serving');
+    const isOver = status.services.every(({ state }) => state !== 'Pending' && state !== 'Provisioning');
+    if (status.leader !== undefined && (isServed || (isOver && systemClock.monotonicMs() - last.sinceMs > QUIET_MS))) {
       terminal.stdout.write(statusText(status, Date.now(), terminal));
       return 0;
     }

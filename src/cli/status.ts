@@ -186,7 +186,7 @@ export function statusText(
             { title: 'POOL', cell: ({ pool }) => pool },
             { title: 'STATE', cell: ({ state, reason }) => (reason === '' ? state : `${state} (${reason})`) },
             { title: 'AGE', cell: ({ createdMs }) => age(createdMs, nowMs) },
-            { title: 'MESSAGE', cell: ({ message }) => message },
+            { title: 'MESSAGE', cell: ({ message }) => message, optional: true },
           ],
           services,
         );

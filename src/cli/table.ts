@@ -3,10 +3,13 @@ import { styleText } from 'node:util';
 export interface Column<T> {
   readonly title: string;
   readonly cell: (row: T) => string;
+  /** Left out when no row has it. */
+  readonly optional?: true;
 }
 
 /** Rows as aligned text, kubectl's way: titles in capitals, three spaces between, nothing after the last column. */
-export function table<T>(columns: readonly Column<T>[], rows: readonly T[]): string {
+export function table<T>(all: readonly Column<T>[], rows: readonly T[]): string {
+  const columns = all.filter(({ cell, optional }) => optional !== true || rows.some((row) => cell(row) !== ''));
   const cells = [
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map(({ cell }) => cell(row) || '<none>')),

@@ -14,6 +14,14 @@ test('a table is aligned, with <none> for what is empty and nothing after the la
   assert.equal(table(columns, rows), 'NAME          ADDRESS\nweb           192.0.2.1\na-long-name   <none>\n');
 });
 
+test('an optional column is left out when no row has it', () => {
+  const columns = [
+    { title: 'A', cell: (row: string) => row },
+    { title: 'B', cell: () => '', optional: true as const },
+  ];
+  assert.equal(table(columns, ['x']), 'A\nx\n');
+});
+
 for (const [seconds, expected] of [
   [-5, '0s'],
   [119, '119s'],
