@@ -29,6 +29,8 @@ export interface Rules {
   /** Name rule of the kind. Absent: a DNS subdomain. */
   nameErrors?(name: string): readonly string[];
   validate?(draft: Draft, old: Draft | undefined, part: Part): readonly FieldError[];
+  /** What is accepted and yet worth a word to the user. */
+  warnings?(draft: Draft): readonly string[];
   /** Claims what is shared between objects (addresses, ports). Runs before validation; `undo` when the write fails or is a dry run. */
   allocate?(draft: Draft, old: Draft | undefined, how: { readonly part: Part; readonly dryRun: boolean }): Claim;
   /** Gives back what the object held. */

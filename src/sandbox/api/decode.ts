@@ -112,7 +112,7 @@ function decodeBuiltIn(resource: Resource, body: JsonObject, unknown: Unknown): 
 
 function decodeCustom(body: JsonObject, { schema }: CustomVersion, unknown: Unknown): Draft {
   const metadata = metadataOf(body, unknown);
-  unknown.push(...unknownFields(body, schema));
+  unknown.push(...unknownFields(body, schema).filter((field) => !unknown.includes(field)));
   const { kind: _kind, apiVersion: _version, ...content } = applyDefaults(prune(body, schema), schema) as JsonObject;
   return { ...clone(content), metadata };
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/provider.ts';
 import { clone, rfc3339 } from './json.ts';
 import { cleanupFinalizer, type Definition, type DefinitionVersion, withCondition } from './registry/definition.ts';
-import { type Catalogue, type CustomVersion, full, type Resource, scale, status } from './resources.ts';
+import { type Catalogue, type CustomVersion, type Resource, scale, status } from './resources.ts';
 import type { ApiStore, Change } from './store.ts';
 import type { Writes } from './write.ts';
 
@@ -130,6 +130,18 @@ export function serveDefinitions({
   };
 }
 
+/** In the order in which the apiextensions server lists them. */
+const customVerbs: Resource['verbs'] = [
+  'delete',
+  'deletecollection',
+  'get',
+  'list',
+  'patch',
+  'create',
+  'update',
+  'watch',
+];
+
 const isTrue = (definition: Definition, type: string): boolean =>
   (definition.status.conditions ?? []).some((one) => one.type === type && one.status === 'True');
 
@@ -169,7 +181,7 @@ function resourcesOf(definition: Definition): readonly Resource[] {
       kind: names.kind,
       listKind: names.listKind ?? `${names.kind}List`,
       namespaced: scope === 'Namespaced',
-      verbs: full,
+      verbs: customVerbs,
       shortNames: names.shortNames ?? [],
       categories: names.categories ?? [],
       subresources: [

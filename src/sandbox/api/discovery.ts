@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { JsonObject } from './json.ts';
 import { type Catalogue, groupVersionOf, type Resource } from './resources.ts';
 
@@ -108,7 +109,14 @@ function resourceEntry(resource: Resource): JsonObject {
     verbs: resource.verbs,
     ...(resource.shortNames.length === 0 ? {} : { shortNames: resource.shortNames }),
     ...(resource.categories.length === 0 ? {} : { categories: resource.categories }),
+    ...(resource.verbs.includes('list') ? { storageVersionHash: storageHash(resource) } : {}),
   };
+}
+
+/** StorageVersionHash of apiserver; both event APIs store core events. */
+function storageHash({ group, version, kind, collection }: Resource): string {
+  const stored = collection === 'events' ? '' : group;
+  return createHash('sha256').update(`${stored}/${version}/${kind}`).digest().subarray(0, 8).toString('base64');
 }
 
 function subresourceEntries(resource: Resource): readonly JsonObject[] {

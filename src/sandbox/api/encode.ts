@@ -47,7 +47,8 @@ function wanted(accept: string | undefined): As {
     if (as === 'table' && meta) return 'Table';
     if ((as === 'partialobjectmetadata' || as === 'partialobjectmetadatalist') && meta) return 'PartialObjectMetadata';
   }
-  throw notAcceptable(['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']);
+  const types = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'];
+  throw notAcceptable([...types, 'application/json;stream=watch', 'application/vnd.kubernetes.protobuf;stream=watch']);
 }
 
 const plainViews = new WeakMap<Resource, View>();

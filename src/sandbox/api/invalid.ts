@@ -57,7 +57,7 @@ export function invalidObject(group: string, kind: string, name: string, errors:
   return failed(422, 'Invalid', `${group === '' ? kind : `${kind}.${group}`} "${name}" is invalid: ${list}`, {
     ...(name === '' ? {} : { name }),
     ...(group === '' ? {} : { group }),
-    kind,
+    ...(kind === '' ? {} : { kind }),
     causes: errors.map(({ reason, field, message }) => ({ reason, message, field })),
   });
 }

@@ -6,9 +6,11 @@ import {
   serverSideApply,
   updateManagedFields,
 } from './apply.ts';
+import { roundTrip } from './codec.ts';
 import { encoded } from './decode.ts';
 import { documentOf } from './encode.ts';
-import { type Draft, type JsonObject, same } from './json.ts';
+import { type Draft, isObject, type JsonObject, same } from './json.ts';
+import { schemaNameOf } from './kinds.ts';
 import { groupVersionOf, type Resource } from './resources.ts';
 import { badRequest, failed } from './status.ts';
 
@@ -27,11 +29,38 @@ export function ownersAfterWrite(
   next: Draft,
   writer: Writer,
 ): readonly ManagedFields[] {
-  return updateManagedFields(
-    live === undefined ? undefined : encoded(resource, live),
-    encoded(resource, next),
-    detailsOf(resource, writer),
-  );
+  if (live === undefined)
+    return updateManagedFields(
+      undefined,
+      withoutZeros(encoded(resource, next), zeroOf(resource)),
+      detailsOf(resource, writer),
+    );
+  const entries = updateManagedFields(encoded(resource, live), encoded(resource, next), detailsOf(resource, writer));
+  return writer.subresource === 'scale' ? scaleOwners(resource, entries) : entries;
+}
+
+/** The scale handlers write entries without a time, and for a custom resource none. */
+function scaleOwners({ custom }: Resource, entries: readonly ManagedFields[]): readonly ManagedFields[] {
+  return entries.flatMap((entry) => {
+    if (entry.subresource !== 'scale') return [entry];
+    const { time: _time, ...rest } = entry;
+    return custom === undefined ? [rest] : [];
+  });
+}
+
+/** What the Go type holds of itself is nobody's: a create is compared with the empty object. */
+function zeroOf(resource: Resource): JsonObject {
+  const name = resource.custom === undefined ? schemaNameOf(groupVersionOf(resource), resource.kind) : undefined;
+  return name === undefined ? {} : roundTrip(name, {}, []);
+}
+
+function withoutZeros(value: JsonObject, zero: JsonObject): JsonObject {
+  const kept = Object.entries(value).flatMap(([member, item]) => {
+    const empty = zero[member];
+    if (empty !== undefined && same(item, empty)) return [];
+    return [[member, isObject(item) && isObject(empty) ? withoutZeros(item, empty) : item]];
+  });
+  return Object.fromEntries(kept);
 }
 
 /** What a server-side apply makes of the live object, managedFields included. Throws 400, 409, 500. */
@@ -93,7 +122,8 @@ function detailsOf(resource: Resource, { manager, subresource, now }: Writer): D
 
 /** Undefined: as the path says (status, or spec for the status). */
 function resetOf({ custom }: Resource, subresource: string): Details['resetFields'] {
-  if (subresource === 'scale' || subresource === 'binding' || subresource === 'finalize') return [];
+  if (subresource === 'scale') return [];
+  if (subresource === 'finalize') return [['status']];
   if (custom === undefined) return undefined;
   if (subresource === 'status') return [['metadata'], ['spec']];
   return custom.statusSubresource ? [['status']] : [];

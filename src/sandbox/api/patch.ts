@@ -28,7 +28,7 @@ export function patcher(
   const type = mediaType(contentType);
   if (!(Object.values(patchTypes) as string[]).includes(type)) throw unknownType();
   if (!acceptedFor(resource).includes(type)) throw unsupportedMediaType(acceptedFor(resource));
-  const patch = parsePatch(body ?? '');
+  const patch = parsePatch(body ?? '', type);
   return (live) => {
     const document = documentOf(resource, live);
     const patched = patchedBy(type, document, patch, resource.kind);
@@ -46,7 +46,7 @@ export function patchDocument(
   const type = mediaType(contentType);
   if (type === patchTypes.apply) return applyMergePatch(document, fromYaml(kind, body ?? '')) as JsonObject;
   if (!(Object.values(patchTypes) as string[]).includes(type)) throw unknownType();
-  const patched = patchedBy(type, document, parsePatch(body ?? ''), kind);
+  const patched = patchedBy(type, document, parsePatch(body ?? '', type), kind);
   if (!isObject(patched)) throw badRequest('the patch does not leave an object');
   return patched;
 }
@@ -90,11 +90,22 @@ function refused({ status, message }: PatchFailure): Error {
   return failed(422, 'Invalid', 'the server rejected our request due to an error in our request', {});
 }
 
-function parsePatch(text: string): unknown {
+function parsePatch(text: string, type: string): unknown {
+  const patch = parsed(text);
+  if (type === patchTypes.json) return patch;
+  if (patch === undefined) throw badRequest('invalid JSON patch');
+  if (isObject(patch)) return patch;
+  const kind = Array.isArray(patch) ? 'array' : typeof patch;
+  throw badRequest(
+    `error decoding patch: json: cannot unmarshal ${kind} into Go value of type map[string]interface {}`,
+  );
+}
+
+function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch (error) {
-    throw badRequest(`error decoding patch: ${(error as Error).message}`);
+  } catch {
+    return undefined;
   }
 }
 

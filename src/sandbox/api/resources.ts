@@ -24,6 +24,8 @@ export interface Resource extends GroupResource {
   readonly subresources: readonly Subresource[];
   /** Name of the collection in the store; versions of one kind, and both event APIs, share it. */
   readonly collection: string;
+  /** Told to whoever asks for it. */
+  readonly deprecation?: string;
   /** Of a kind that a CustomResourceDefinition made. */
   readonly custom?: CustomVersion;
 }
@@ -67,7 +69,11 @@ export const scale: Subresource = {
 /** The kinds that exist without any CustomResourceDefinition, as kube-apiserver 1.37 lists them. */
 export const builtIn: readonly Resource[] = [
   core('configmaps', 'ConfigMap', { shortNames: ['cm'] }),
-  core('endpoints', 'Endpoints', { shortNames: ['ep'], singular: 'endpoints' }),
+  core('endpoints', 'Endpoints', {
+    shortNames: ['ep'],
+    singular: 'endpoints',
+    deprecation: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
+  }),
   core('events', 'Event', { shortNames: ['ev'] }),
   core('namespaces', 'Namespace', {
     shortNames: ['ns'],

@@ -1,12 +1,14 @@
 import { at, clone, type Draft, isObject, type JsonObject } from './json.ts';
 import type { Resource } from './resources.ts';
-import { badRequest } from './status.ts';
+import { badRequest, internal } from './status.ts';
 
-/** An object's `scale` subresource, autoscaling/v1. */
-export function scaleOf(resource: Resource, object: Draft): JsonObject {
+/** An object's `scale` subresource, autoscaling/v1. `strict`: throws 500 for a custom resource that has no replicas yet. */
+export function scaleOf(resource: Resource, object: Draft, { strict }: { readonly strict?: true } = {}): JsonObject {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   const paths = pathsOf(resource);
   const replicas = at(object, ...paths.spec);
+  if (strict === true && resource.custom !== undefined && replicas === undefined)
+    throw internal(`the spec replicas field ".${paths.spec.join('.')}" does not exist`);
   const selector = paths.selector === undefined ? undefined : at(object, ...paths.selector);
   const shown = typeof selector === 'string' ? selector : isObject(selector) ? selectorText(selector) : undefined;
   return {

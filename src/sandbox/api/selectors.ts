@@ -1,5 +1,6 @@
 import { at, type Draft } from './json.ts';
 import { badRequest } from './status.ts';
+import { labelValue, qualifiedName } from './words.ts';
 
 /** Whether an object is chosen. `undefined` in place of a selector means everything. */
 export type Selector = (object: Draft) => boolean;
@@ -21,12 +22,10 @@ export function parseLabelSelector(text: string | null): Selector | undefined {
 type LabelTest = (labels: Readonly<Record<string, string>>) => boolean;
 
 class LabelParser {
-  readonly #text: string;
   readonly #tokens: readonly Token[];
   #next = 0;
 
   constructor(text: string) {
-    this.#text = text;
     this.#tokens = tokens(text);
   }
 
@@ -44,8 +43,8 @@ class LabelParser {
     const negated = this.#peek().text === '!' && this.#take() !== undefined;
     const key = this.#take();
     if (key.kind !== 'word') throw this.#unable(`found '${key.text}', expected: identifier`);
-    if (!labelKey.test(key.text))
-      throw this.#unable(`unable to parse requirement: invalid label key ${JSON.stringify(key.text)}`);
+    const [problem] = qualifiedName(key.text);
+    if (problem !== undefined) throw this.#unable(`<nil>: Invalid value: ${JSON.stringify(key.text)}: ${problem}`);
     if (negated) return (labels) => !Object.hasOwn(labels, key.text);
     const next = this.#peek();
     if (next.kind === 'end' || next.text === ',') return (labels) => Object.hasOwn(labels, key.text);
@@ -59,8 +58,8 @@ class LabelParser {
     const operator = token.text as Operator;
     const values = operator === 'in' || operator === 'notin' ? this.#set() : [this.#value()];
     for (const value of values)
-      if (!labelValue.test(value))
-        throw this.#unable(`unable to parse requirement: values[0][${key}]: Invalid value: ${JSON.stringify(value)}`);
+      for (const problem of labelValue(value))
+        throw this.#unable(`values[0][${key}]: Invalid value: ${JSON.stringify(value)}: ${problem}`);
     const has = (labels: Readonly<Record<string, string>>): boolean => Object.hasOwn(labels, key);
     switch (operator) {
       case '=':
@@ -105,14 +104,9 @@ class LabelParser {
     return token;
   }
   #unable(why: string): Error {
-    return badRequest(
-      `unable to parse ${JSON.stringify(this.#text)}: ${why}`.replace(/^unable to parse "[^"]*": (unable)/, '$1'),
-    );
+    return badRequest(`unable to parse requirement: ${why}`);
   }
 }
-
-const labelKey = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
-const labelValue = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 
 function tokens(text: string): readonly Token[] {
   const found: Token[] = [];
@@ -143,19 +137,29 @@ export function parseFieldSelector(text: string | null): readonly FieldTest[] {
     });
 }
 
-/** `fields`: what this kind may be selected by; metadata.name and, below a namespace, metadata.namespace always. */
+/**
+ * `fields`: what this kind may be selected by; metadata.name and, below a namespace, metadata.namespace always.
+ * `converted`: the kind has its own words for a field that it does not know. Throws 400.
+ */
 export function fieldSelector(
   tests: readonly FieldTest[],
   namespaced: boolean,
   fields: Readonly<Record<string, (object: Draft) => string>>,
+  converted: boolean,
 ): Selector | undefined {
   if (tests.length === 0) return undefined;
   const all = tests.map(({ field, value, equal }) => {
     const read = fieldReader(field, namespaced, fields);
-    if (read === undefined) throw badRequest(`field label not supported: ${field}`);
+    if (read === undefined) throw unknownField(field, namespaced, converted);
     return (object: Draft) => (read(object) === value) === equal;
   });
   return (object) => all.every((test) => test(object));
+}
+
+function unknownField(field: string, namespaced: boolean, converted: boolean): Error {
+  if (converted) return badRequest(`field label not supported: ${field}`);
+  const known = namespaced ? '"metadata.name", "metadata.namespace"' : '"metadata.name"';
+  return badRequest(`${JSON.stringify(field)} is not a known field selector: only ${known}`);
 }
 
 function fieldReader(

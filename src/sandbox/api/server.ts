@@ -18,10 +18,10 @@ import { createAddressRange, createPodCidrs, createPortRange } from './registry/
 import { type Catalogue, createCatalogue, type Resource } from './resources.ts';
 import { type ApiRequest, targetOf } from './route.ts';
 import { createRules } from './rules.ts';
-import { internal, isStatusError, type StatusError } from './status.ts';
+import { internal, isStatusError } from './status.ts';
 import { type ApiStore, createApiStore } from './store.ts';
 import { bodyOf, inProcess } from './transport.ts';
-import { type Answer, answerObjects, json, type VerbContext } from './verbs.ts';
+import { type Answer, answerObjects, failureAnswer, json, type VerbContext } from './verbs.ts';
 import { createWrites, type Writes } from './write.ts';
 
 export interface SandboxOptions {
@@ -201,12 +201,6 @@ function answered(context: VerbContext, documents: Documents, request: ApiReques
     const failure = isStatusError(error) ? error : internal(error instanceof Error ? error.message : String(error));
     return failureAnswer(failure);
   }
-}
-
-function failureAnswer(failure: StatusError): Answer {
-  const { retryAfterSeconds } = failure.body.details ?? {};
-  const headers = typeof retryAfterSeconds === 'number' ? { 'retry-after': String(retryAfterSeconds) } : {};
-  return { status: failure.code, headers, body: JSON.stringify(failure.body) };
 }
 
 /** What the documents that are not about objects are made of. */

@@ -112,7 +112,7 @@ export const unsupportedMediaType = (accepted: readonly string[]): StatusError =
   );
 
 export const notAcceptable = (accepted: readonly string[]): StatusError =>
-  failed(406, 'NotAcceptable', `only the following media types are accepted: ${accepted.join(', ')}`);
+  failed(406, 'NotAcceptable', `406: Not Acceptable\n\nAvailable representations: ${accepted.join(', ')}`, {});
 
 export const unauthorized = (): StatusError => failed(401, 'Unauthorized', 'Unauthorized');
 

@@ -4,7 +4,7 @@ import type { Timers } from '../../work/clock.ts';
 import type { Part, RulesOf } from './admit.ts';
 import { type Decoder, fieldValidationOf, mediaType, parseBody } from './decode.ts';
 import { type View, viewOf } from './encode.ts';
-import { invalidObject, notAllowed, required } from './invalid.ts';
+import { invalidObject, notAllowed, required, unsupported } from './invalid.ts';
 import { at, clone, type Draft, isObject, type JsonObject, rfc3339 } from './json.ts';
 import { listPage } from './list.ts';
 import { applied } from './ownership.ts';
@@ -14,7 +14,16 @@ import { review, tokenRequest } from './reviews.ts';
 import type { ApiRequest, Target } from './route.ts';
 import { scaled, scaleOf } from './scale.ts';
 import { both, fieldSelector, parseFieldSelector, parseLabelSelector, type Selector } from './selectors.ts';
-import { badRequest, conflict, deleted, methodNotAllowed, notFound } from './status.ts';
+import {
+  badRequest,
+  conflict,
+  deleted,
+  isStatusError,
+  methodNotAllowed,
+  noSuchResource,
+  notFound,
+  type StatusError,
+} from './status.ts';
 import type { ApiStore, Entry } from './store.ts';
 import { openWatch } from './watch.ts';
 import { checkUid, type DeleteQuery, keyOf, type WriteOptions, type Writes } from './write.ts';
@@ -42,8 +51,23 @@ export interface VerbContext {
 type Verb = (context: VerbContext, target: Target, request: ApiRequest, query: URLSearchParams) => Answer;
 
 /** Answers a request about objects. Throws StatusError. */
-export const answerObjects: Verb = (context, target, request, query) =>
-  verbOf(target, request.method, query)(context, target, request, query);
+export const answerObjects: Verb = (context, target, request, query) => {
+  const { deprecation } = target.resource;
+  const told = deprecation === undefined ? [] : [deprecation];
+  try {
+    return warned(verbOf(target, request.method, query)(context, target, request, query), told);
+  } catch (error) {
+    if (isStatusError(error)) return warned(failureAnswer(error), told);
+    throw error;
+  }
+};
+
+/** What a client gets for a StatusError. */
+export function failureAnswer(failure: StatusError): Answer {
+  const { retryAfterSeconds } = failure.body.details ?? {};
+  const headers = typeof retryAfterSeconds === 'number' ? { 'retry-after': String(retryAfterSeconds) } : {};
+  return { status: failure.code, headers, body: JSON.stringify(failure.body) };
+}
 
 function verbOf(target: Target, method: string, query: URLSearchParams): Verb {
   const { resource, name, subresource, namespace } = target;
@@ -54,6 +78,7 @@ function verbOf(target: Target, method: string, query: URLSearchParams): Verb {
   // A namespaced kind is created and deleted below its namespace only.
   const misplaced = resource.namespaced && namespace === undefined && verb !== 'list' && verb !== 'watch';
   if (subresource === 'scale' && offered.includes(verb)) return scale;
+  if (name !== undefined && subresource === '' && !resource.verbs.includes('get')) throw noSuchResource();
   if (run === undefined || !offered.includes(verb) || misplaced) throw methodNotAllowed();
   return run;
 }
@@ -131,7 +156,7 @@ const shown = ({ clock }: VerbContext, resource: Resource, request: ApiRequest, 
 const scale: Verb = (context, target, request, query) => {
   const { resource, namespace, name = '' } = target;
   const live = found(context.store, target);
-  if (request.method === 'GET') return json(200, scaleOf(resource, live.object));
+  if (request.method === 'GET') return json(200, scaleOf(resource, live.object, { strict: true }));
   const make = (object: Draft | undefined): Draft =>
     scaled(resource, object as Draft, wantedScale(resource, object as Draft, request));
   const { entry } = context.writes.update({ resource, namespace, name }, '', make, {
@@ -157,12 +182,15 @@ const createBelow: Verb = (context, target, request, query) => {
   }
   const node = String(at(body, 'target', 'name') ?? '');
   if (node === '') throw invalidObject('', 'Binding', name, [required('target.name')]);
-  const bound = (live: Draft | undefined): Draft => boundTo(live as Draft, name, node);
-  context.writes.update({ resource, namespace, name }, 'binding', bound, writeOptions(request, query));
+  const bound = (live: Draft | undefined): Draft => boundTo(live as Draft, name, node, rfc3339(context.clock.now()));
+  context.writes.update({ resource, namespace, name }, 'binding', bound, {
+    ...writeOptions(request, query),
+    applied: true,
+  });
   return json(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 });
 };
 
-function boundTo(pod: Draft, name: string, node: string): Draft {
+function boundTo(pod: Draft, name: string, node: string, now: string): Draft {
   const draft = clone(pod);
   const spec = draft['spec'] as JsonObject;
   if (spec['nodeName'] !== undefined)
@@ -172,6 +200,8 @@ function boundTo(pod: Draft, name: string, node: string): Draft {
       `pod ${name} is already assigned to node ${JSON.stringify(spec['nodeName'])}`,
     );
   spec['nodeName'] = node;
+  const scheduled = { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: now };
+  draft['status'] = { ...(draft['status'] as JsonObject), conditions: [scheduled] };
   return draft;
 }
 
@@ -180,11 +210,18 @@ const create: Verb = (context, { resource, namespace }, request, query) => {
   const warnings: string[] = [];
   const unknown = fieldValidationOf(query, 'CreateOptions');
   const body = bodyOf(resource, request);
-  const answer = review(resource, body);
-  if (answer !== undefined) return json(201, answer);
   const draft = decode(resource, body, { unknown, warnings });
+  const answer = review(resource, draft, {
+    manager: managerOf(request, query),
+    subresource: '',
+    now: rfc3339(context.clock.now()),
+  });
+  if (answer !== undefined) return json(201, answer);
   const view = shown(context, resource, request, query);
-  return warned(object(201, view, writes.create(resource, namespace, draft, writeOptions(request, query))), warnings);
+  return warned(
+    object(201, view, writes.create(resource, namespace, draft, { ...writeOptions(request, query), warnings })),
+    warnings,
+  );
 };
 
 const put: Verb = (context, target, request, query) => {
@@ -197,7 +234,10 @@ const put: Verb = (context, target, request, query) => {
     checkUid({ resource, namespace, name }, draft.metadata.uid ?? '', live);
     return draft;
   };
-  const written = writes.update({ resource, namespace, name }, partOf(target), make, writeOptions(request, query));
+  const written = writes.update({ resource, namespace, name }, partOf(target), make, {
+    ...writeOptions(request, query),
+    warnings,
+  });
   const view = shown(context, resource, request, query);
   return warned(object(written.created ? 201 : 200, view, written.entry), warnings);
 };
@@ -213,7 +253,10 @@ const patch: Verb = (context, target, request, query) => {
   const patched = patcher(resource, asked, (body) => decode(resource, body, { unknown, warnings }));
   found(store, target);
   const make = (live: Draft | undefined): Draft => patched(live as Draft);
-  const { entry } = writes.update({ resource, namespace, name }, partOf(target), make, writeOptions(request, query));
+  const { entry } = writes.update({ resource, namespace, name }, partOf(target), make, {
+    ...writeOptions(request, query),
+    warnings,
+  });
   return warned(object(200, shown(context, resource, request, query), entry), warnings);
 };
 
@@ -234,7 +277,7 @@ const apply: Verb = (context, target, request, query) => {
   const warnings: string[] = [];
   const unknown = fieldValidationOf(query, 'PatchOptions');
   const config = parseApply(resource, request.body);
-  const options = writeOptions(request, query);
+  const options = { ...writeOptions(request, query), warnings };
   const how = {
     manager: options.manager,
     subresource: partOf(target),
@@ -302,15 +345,29 @@ function selectorOf(resource: Resource, rulesOf: RulesOf, query: URLSearchParams
   const tests = parseFieldSelector(query.get('fieldSelector'));
   return both(
     parseLabelSelector(query.get('labelSelector')),
-    fieldSelector(tests, resource.namespaced, rulesOf(resource).fields),
+    fieldSelector(
+      tests,
+      resource.namespaced,
+      rulesOf(resource).fields,
+      resource.custom !== undefined || Object.keys(rulesOf(resource).fields).length > 0,
+    ),
   );
 }
 
 const bodyOf = (resource: Resource, request: ApiRequest): JsonObject =>
   parseBody(resource.kind, request.body, mediaType(request.headers['content-type']));
 
+const optionsOf: Readonly<Record<string, string>> = {
+  POST: 'CreateOptions',
+  PUT: 'UpdateOptions',
+  PATCH: 'PatchOptions',
+};
+
 function writeOptions(request: ApiRequest, query: URLSearchParams): WriteOptions {
-  return { dryRun: dryRun(query.getAll('dryRun')), manager: managerOf(request, query) };
+  return {
+    dryRun: dryRun(query.getAll('dryRun'), optionsOf[request.method] ?? ''),
+    manager: managerOf(request, query),
+  };
 }
 
 /** What owns the fields of a write that names no manager: the client program (managerOrUserAgent of apiserver). */
@@ -331,7 +388,10 @@ function deleteQuery(request: ApiRequest, query: URLSearchParams): DeleteQuery {
   const policy = body['propagationPolicy'] ?? query.get('propagationPolicy') ?? undefined;
   const orphaning = body['orphanDependents'] ?? flag(query, 'orphanDependents');
   return {
-    dryRun: dryRun([...query.getAll('dryRun'), ...(Array.isArray(body['dryRun']) ? body['dryRun'].map(String) : [])]),
+    dryRun: dryRun(
+      [...query.getAll('dryRun'), ...(Array.isArray(body['dryRun']) ? body['dryRun'].map(String) : [])],
+      'DeleteOptions',
+    ),
     ...(typeof grace === 'number' ? { gracePeriodSeconds: grace } : {}),
     ...(orphaning === undefined ? {} : { propagationPolicy: orphaning === true ? 'Orphan' : 'Background' }),
     ...(policy === undefined ? {} : { propagationPolicy: policyOf(String(policy)) }),
@@ -344,12 +404,14 @@ function deleteQuery(request: ApiRequest, query: URLSearchParams): DeleteQuery {
 
 function policyOf(text: string): 'Orphan' | 'Background' | 'Foreground' {
   if (text === 'Orphan' || text === 'Background' || text === 'Foreground') return text;
-  throw badRequest(`invalid propagationPolicy ${JSON.stringify(text)}`);
+  throw invalidObject('meta.k8s.io', 'DeleteOptions', '', [
+    unsupported('propagationPolicy', text, ['Foreground', 'Background', 'Orphan', 'nil']),
+  ]);
 }
 
-function dryRun(values: readonly string[]): boolean {
-  const wrong = values.find((value) => value !== 'All');
-  if (wrong !== undefined) throw badRequest(`invalid dryRun ${JSON.stringify(wrong)}: only "All" is supported`);
+function dryRun(values: readonly string[], options: string): boolean {
+  if (values.some((value) => value !== 'All'))
+    throw invalidObject('meta.k8s.io', options, '', [unsupported('dryRun', values, ['All'])]);
   return values.length > 0;
 }
 

@@ -16,7 +16,7 @@ const patterns = {
 };
 
 export function dnsLabel(value: string): readonly string[] {
-  const errors = longest(value, 63);
+  const errors = longest(value, 63, 'characters');
   if (patterns.label.test(value)) return errors;
   if (patterns.subdomain.test(value)) return [...errors, 'must not contain dots'];
   const rule =
@@ -24,8 +24,9 @@ export function dnsLabel(value: string): readonly string[] {
   return [...errors, refusal(rule, label, ['my-name', '123-abc'])];
 }
 
-export function dnsSubdomain(value: string): readonly string[] {
-  const errors = longest(value, 253);
+/** `unit`: Kubernetes has two wordings for one limit. */
+export function dnsSubdomain(value: string, unit: Unit = 'characters'): readonly string[] {
+  const errors = longest(value, 253, unit);
   if (patterns.subdomain.test(value)) return errors;
   const rule =
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
@@ -48,16 +49,16 @@ export function qualifiedName(value: string): readonly string[] {
   const [prefix] = parts;
   if (parts.length === 2) {
     if (prefix === '') errors.push('prefix part must be non-empty');
-    else errors.push(...dnsSubdomain(prefix as string).map((message) => `prefix part ${message}`));
+    else errors.push(...dnsSubdomain(prefix as string, 'bytes').map((message) => `prefix part ${message}`));
   }
   if (name === '') errors.push('name part must be non-empty');
-  else errors.push(...longest(name, 63).map((message) => `name part ${message}`));
+  else errors.push(...longest(name, 63, 'bytes').map((message) => `name part ${message}`));
   if (!patterns.keyPart.test(name)) errors.push(`name part ${refusal(keyRule, keyPart, keyExamples)}`);
   return errors;
 }
 
 export function labelValue(value: string): readonly string[] {
-  const errors = longest(value, 63);
+  const errors = longest(value, 63, 'bytes');
   if (patterns.value.test(value)) return errors;
   const rule = `a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character`;
   return [...errors, refusal(rule, `(${keyPart})?`, ['MyValue', 'my_value', '12345'])];
@@ -88,8 +89,10 @@ export function portName(value: string): readonly string[] {
 /** 4, 6, or 0 for what is no address. Leading zeros and zones are no address. */
 export const familyOf = (address: string): 0 | 4 | 6 => isIP(address) as 0 | 4 | 6;
 
-const longest = (value: string, most: number): readonly string[] =>
-  Buffer.byteLength(value) > most ? [`must be no more than ${most} bytes`] : [];
+type Unit = 'bytes' | 'characters';
+
+const longest = (value: string, most: number, unit: Unit): readonly string[] =>
+  Buffer.byteLength(value) > most ? [`must be no more than ${most} ${unit}`] : [];
 
 function refusal(rule: string, pattern: string, examples: readonly string[]): string {
   const shown = examples.map((example) => `'${example}', `).join(' or ');

@@ -16,6 +16,8 @@ export interface WriteOptions {
   readonly dryRun: boolean;
   /** Owner of the changed fields. */
   readonly manager: string;
+  /** What to tell the client besides is added here. */
+  readonly warnings?: string[];
   /** The draft carries its managedFields already. */
   readonly applied?: true;
   /** The path that the client wrote through, where it is not the name of the part ('scale'). */
@@ -113,7 +115,8 @@ export function createWrites({
         ...metaErrors(metadata, metaRules(resource, rules)),
         ...(rules.validate?.(draft, undefined, '') ?? []),
       ];
-      if (errors.length > 0) throw invalidObject(resource.group, resource.kind, metadata.name ?? '', errors);
+      if (errors.length > 0) throw invalidObject(groupOf(resource), resource.kind, metadata.name ?? '', errors);
+      options.warnings?.push(...(rules.warnings?.(draft) ?? []));
       const key = keyOf(namespace, metadata.name as string);
       const live = store.get(resource.collection, key);
       if (live !== undefined) throw exists(resource, live);
@@ -144,7 +147,8 @@ export function createWrites({
         ...metaUpdateErrors(metadata, old.metadata),
         ...(rules.validate?.(draft, old, part) ?? []),
       ];
-      if (errors.length > 0) throw invalidObject(resource.group, resource.kind, name, errors);
+      if (errors.length > 0) throw invalidObject(groupOf(resource), resource.kind, name, errors);
+      options.warnings?.push(...(rules.warnings?.(draft) ?? []));
       const finished =
         (metadata.finalizers ?? []).length === 0 &&
         rules.held?.(draft) !== true &&
@@ -152,7 +156,7 @@ export function createWrites({
         (old.metadata.deletionGracePeriodSeconds ?? 0) === 0;
       if (options.dryRun) {
         claim?.undo();
-        return commit(resource, live.key, draft, true);
+        return new Entry(live.key, live.revision, canonical(resource, draft));
       }
       claim?.commit();
       if (finished) return vanish(resource, live.key, draft);
@@ -238,6 +242,9 @@ function fillMeta(metadata: Meta, namespace: string | undefined, uid: string, no
   Object.assign(metadata, defined({ name, generateName, namespace, uid }), { creationTimestamp: now });
   Object.assign(metadata, defined({ labels, annotations, ownerReferences, finalizers, managedFields }));
 }
+
+/** Both event APIs validate one internal type, which is of the core. */
+const groupOf = ({ group, collection }: Resource): string => (collection === 'events' ? '' : group);
 
 const metaRules = (resource: Resource, rules: Rules): Parameters<typeof metaErrors>[1] => ({
   namespaced: resource.namespaced,

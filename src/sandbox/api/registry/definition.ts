@@ -118,7 +118,7 @@ function storedVersions({ spec }: Definition, held: readonly string[]): string[]
   return storage === undefined || held.includes(storage) ? [...held] : [...held, storage];
 }
 
-function definitionErrors({ metadata, spec }: Definition, old: Definition | undefined): readonly FieldError[] {
+function definitionErrors({ metadata, spec, status }: Definition, old: Definition | undefined): readonly FieldError[] {
   const errors: FieldError[] = [];
   const wanted = `${spec.names.plural}.${spec.group}`;
   if (metadata.name !== wanted)
@@ -133,6 +133,8 @@ function definitionErrors({ metadata, spec }: Definition, old: Definition | unde
   else if (!['Cluster', 'Namespaced'].includes(spec.scope))
     errors.push(unsupported('spec.scope', spec.scope, ['Cluster', 'Namespaced']));
   errors.push(...versionErrors(spec.versions ?? []), ...nameErrors(spec.names));
+  if ((status.storedVersions ?? []).length === 0)
+    errors.push(invalid('status.storedVersions', undefined, 'must have at least one stored version'));
   if (old === undefined) return errors;
   const established = (old.status.conditions ?? []).some(
     ({ type, status }) => type === 'Established' && status === 'True',
@@ -150,6 +152,9 @@ function definitionErrors({ metadata, spec }: Definition, old: Definition | unde
 
 function versionErrors(versions: readonly DefinitionVersion[]): readonly FieldError[] {
   const errors: FieldError[] = [];
+  const structural: FieldError[] = [];
+  // One schema of all versions is stored, and blamed, as the definition's own.
+  const alike = versions.every((version) => same(version.schema, versions[0]?.schema));
   const names = new Set<string>();
   for (const [index, version] of versions.entries()) {
     const field = `spec.versions[${index}]`;
@@ -157,8 +162,9 @@ function versionErrors(versions: readonly DefinitionVersion[]): readonly FieldEr
     names.add(version.name);
     for (const message of dnsLabel(version.name)) errors.push(invalid(`${field}.name`, version.name, message));
     const schema = version.schema?.openAPIV3Schema;
-    if (schema === undefined) errors.push(required(`${field}.schema.openAPIV3Schema`, 'schemas are required'));
-    else errors.push(...structuralErrors(schema, `${field}.schema.openAPIV3Schema`));
+    if (schema === undefined) errors.push(required(`${field}.schema.openAPIV3Schema`));
+    else if (!alike) structural.push(...structuralErrors(schema, `${field}.schema.openAPIV3Schema`));
+    else if (index === 0) structural.push(...structuralErrors(schema, 'spec.validation.openAPIV3Schema'));
     for (const problem of checkColumns(version.additionalPrinterColumns ?? []))
       errors.push(
         invalid(
@@ -170,7 +176,7 @@ function versionErrors(versions: readonly DefinitionVersion[]): readonly FieldEr
   }
   if (versions.filter((version) => version.storage).length !== 1)
     errors.push(invalid('spec.versions', versions, 'must have exactly one version marked as storage version'));
-  return errors;
+  return [...errors, ...structural];
 }
 
 function nameErrors(names: DefinitionNames): readonly FieldError[] {

@@ -2,7 +2,6 @@ import { formatBlock, parseBlock } from '../../../core/net/cidr.ts';
 import type { Rules } from '../admit.ts';
 import { duplicate, type FieldError, invalid, notAllowed, required, unsupported } from '../invalid.ts';
 import type { Draft } from '../json.ts';
-import { text } from '../selectors.ts';
 import { labelValue, qualifiedName } from '../words.ts';
 import { keepOther } from './plain.ts';
 
@@ -10,6 +9,7 @@ interface Taint {
   readonly key: string;
   readonly value?: string;
   readonly effect: string;
+  readonly timeAdded?: string;
 }
 interface NodeDraft extends Draft {
   spec: { podCIDR?: string; podCIDRs?: string[]; providerID?: string; unschedulable?: boolean; taints?: Taint[] };
@@ -31,7 +31,7 @@ const notReady: Taint = { key: 'node.kubernetes.io/not-ready', effect: 'NoSchedu
 /** `podCidrs`: given to nodes that bring none, as kube-controller-manager's --allocate-node-cidrs does. */
 export function nodeRules(podCidrs?: PodCidrs): Rules {
   return {
-    fields: { 'spec.unschedulable': text('spec', 'unschedulable') },
+    fields: { 'spec.unschedulable': (object) => String((object as NodeDraft).spec.unschedulable === true) },
     defaults(draft) {
       const { spec, status } = draft as NodeDraft;
       if (status.capacity !== undefined) status.allocatable ??= { ...status.capacity };
@@ -83,7 +83,7 @@ function nodeErrors({ spec, status }: NodeDraft, old: NodeDraft | undefined): re
   )
     errors.push(notAllowed('spec.podCIDRs', 'node updates may not change podCIDR except from "" to valid'));
   if (old.spec.providerID !== undefined && spec.providerID !== old.spec.providerID)
-    errors.push(notAllowed('spec.providerID', 'node updates may not change providerID except from "" to valid'));
+    errors.push(invalid('spec.providerID', undefined, 'field cannot be modified once set'));
   return errors;
 }
 
@@ -98,7 +98,8 @@ function taintErrors(taints: readonly Taint[]): readonly FieldError[] {
     if (effect === '') errors.push(required(`${field}.effect`));
     else if (!effects.includes(effect)) errors.push(unsupported(`${field}.effect`, effect, effects));
     if (seen.has(`${effect} ${key}`)) {
-      const problem = duplicate(field, taint);
+      // The server prints its internal struct.
+      const problem = duplicate(field, { Key: key, Value: value, Effect: effect, TimeAdded: taint.timeAdded ?? null });
       errors.push({ ...problem, message: `${problem.message}: taints must be unique by key and effect pair` });
     }
     seen.add(`${effect} ${key}`);

@@ -162,7 +162,8 @@ function sliceErrors(draft: Draft, old: Draft | undefined): readonly FieldError[
   errors.push(...slicePortErrors(listOf<SlicePort>(draft['ports'])));
   if (old === undefined || !same(draft['endpoints'], old['endpoints']))
     errors.push(...sliceEndpointErrors(listOf(draft['endpoints']), type));
-  if (old !== undefined && type !== old['addressType']) errors.push(invalid('addressType', type, 'field is immutable'));
+  if (old !== undefined && type !== old['addressType'])
+    errors.push(invalid('addressType', undefined, 'field is immutable'));
   return errors;
 }
 
@@ -192,7 +193,7 @@ function sliceEndpointErrors(endpoints: readonly SliceEndpoint[], type: string):
     const field = `endpoints[${index}]`;
     const all = addresses ?? [];
     const errors: FieldError[] = [];
-    if (all.length === 0) errors.push(required(`${field}.addresses`, 'must contain at least 1 address'));
+    if (all.length === 0) errors.push(required(`${field}.addresses`));
     else if (all.length > mostAddresses) errors.push(tooManyItems(`${field}.addresses`, all.length, mostAddresses));
     for (const [at, address] of all.entries()) errors.push(...addressErrors(address, type, `${field}.addresses`, at));
     if (nodeName !== undefined)

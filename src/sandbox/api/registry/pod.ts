@@ -93,13 +93,8 @@ export const podRules: Rules = {
       pod.spec = spec;
       return;
     }
+    if (part === 'binding') return;
     pod.status = structuredClone(before.status);
-    if (part === 'binding') {
-      pod.status['conditions'] = [
-        { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: null },
-      ];
-      return;
-    }
     if (!same(pod.spec, before.spec)) pod.metadata.generation = (before.metadata.generation ?? 0) + 1;
   },
   validate: (draft, old, part) => (part !== '' ? [] : podErrors(draft as PodDraft, old as PodDraft | undefined)),

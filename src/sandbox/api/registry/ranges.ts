@@ -78,6 +78,8 @@ export interface AddressRange {
   readonly family: 'IPv4' | 'IPv6';
   /** What a dry run shows: nothing is looked for. */
   readonly base: string;
+  /** All that a dry run asks of an address: that it is within. Throws Unavailable. */
+  check(address: string): void;
   take(address: string): void;
   next(): string;
   give(address: string): void;
@@ -87,6 +89,8 @@ export interface AddressRange {
 export function createAddressRange(cidr: Cidr, random: () => number): AddressRange {
   const { family, first, last } = blockOf(cidr);
   const [from, to] = [first + 1n, family === 'ipv4' ? last - 1n : last];
+  const notWithin = (number: bigint): string =>
+    `the provided IP (${formatIp({ family, value: number })}) is not in the valid range. The range of valid IPs is ${cidr}`;
   const range = createNumberRange({
     first: from,
     last: to,
@@ -94,9 +98,7 @@ export function createAddressRange(cidr: Cidr, random: () => number): AddressRan
     random,
     words: {
       outside: (number) =>
-        number < first || number > last
-          ? 'the provided network does not match the current range'
-          : `the provided IP (${formatIp({ family, value: number })}) is not in the valid range. The range of valid IPs is ${cidr}`,
+        number <= first || number > last ? 'the provided network does not match the current range' : notWithin(number),
       taken: 'provided IP is already allocated',
     },
   });
@@ -104,6 +106,10 @@ export function createAddressRange(cidr: Cidr, random: () => number): AddressRan
   return {
     family: family === 'ipv4' ? 'IPv4' : 'IPv6',
     base: formatIp({ family, value: first }),
+    check(address) {
+      const number = numberOf(address);
+      if (number < from || number > to) throw new Unavailable(notWithin(number));
+    },
     take: (address) => range.take(numberOf(address)),
     next: () => formatIp({ family, value: range.next() }),
     give: (address) => range.give(numberOf(address)),

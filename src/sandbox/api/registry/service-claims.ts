@@ -75,7 +75,8 @@ class Claims implements Claim {
   readonly #name: string;
   readonly #taken: (() => void)[] = [];
   readonly #released: (() => void)[] = [];
-  /** Of a dry run, which takes nothing: the dummy port that it showed last. */
+  /** Of a dry run, which takes nothing: ports that it was asked for, and the dummy that it showed last. */
+  readonly #shown = new Set<bigint>();
   #dummyPort = 32768;
 
   constructor(ranges: ServiceRanges, dryRun: boolean, name: string) {
@@ -88,9 +89,10 @@ class Claims implements Claim {
     const range = this.#ranges.addresses.find((one) => one.family === family) as AddressRange;
     if (this.#dryRun && wanted === '') return range.base;
     try {
-      if (wanted !== '') range.take(wanted);
+      if (this.#dryRun) range.check(wanted);
+      else if (wanted !== '') range.take(wanted);
       const address = wanted === '' ? range.next() : wanted;
-      this.#taken.push(() => range.give(address));
+      if (!this.#dryRun) this.#taken.push(() => range.give(address));
       return address;
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
@@ -104,6 +106,13 @@ class Claims implements Claim {
   /** Throws Unavailable. */
   takePort(port: number): void {
     const number = BigInt(port);
+    if (this.#dryRun) {
+      // A dry run asks only whether somebody has it.
+      if (this.#ranges.ports.has(number) || this.#shown.has(number))
+        throw new Unavailable('provided port is already allocated');
+      this.#shown.add(number);
+      return;
+    }
     this.#ranges.ports.take(number);
     this.#taken.push(() => this.#ranges.ports.give(number));
   }

@@ -27,6 +27,7 @@ export function serviceRules(ranges: ServiceRanges): Rules {
     },
     prepareUpdate: (draft, old, part) => prepareUpdate(draft as ServiceDraft, old as ServiceDraft, part),
     validate: (draft, old, part) => validateService(draft as ServiceDraft, old as ServiceDraft | undefined, part),
+    warnings: (draft) => serviceWarnings(draft as ServiceDraft),
     allocate: (draft, old, how) =>
       how.part === 'status'
         ? nothing
@@ -36,6 +37,28 @@ export function serviceRules(ranges: ServiceRanges): Rules {
 }
 
 const nothing: Claim = { commit() {}, undo() {} };
+
+/** GetWarningsForService of Kubernetes, but for addresses that are not in their canonical form. */
+function serviceWarnings({ spec }: ServiceDraft): readonly string[] {
+  const headless = spec.type === 'ClusterIP' && spec.clusterIP === 'None';
+  const externalIps = (spec.externalIPs ?? []).length > 0;
+  const outside = spec.type === 'ExternalName';
+  return [
+    ...(headless && spec.loadBalancerIP !== undefined ? ['spec.loadBalancerIP is ignored for headless services'] : []),
+    ...(headless && externalIps ? ['spec.externalIPs is ignored for headless services'] : []),
+    ...(headless && spec.sessionAffinity !== 'None' ? ['spec.SessionAffinity is ignored for headless services'] : []),
+    ...(externalIps && !headless && !outside
+      ? ['spec.externalIPs is deprecated and may no longer be implemented in some clusters']
+      : []),
+    ...(outside && externalIps ? ['spec.externalIPs is ignored when spec.type is "ExternalName"'] : []),
+    ...(!outside && spec.externalName !== undefined
+      ? ['spec.externalName is ignored when spec.type is not "ExternalName"']
+      : []),
+    ...(spec.trafficDistribution === 'PreferClose'
+      ? ['spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"']
+      : []),
+  ];
+}
 
 /** SetDefaults_Service of Kubernetes' v1 API. */
 function setDefaults(service: ServiceDraft): void {

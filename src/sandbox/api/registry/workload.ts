@@ -60,6 +60,8 @@ export const daemonSetRules: Rules = {
       strategy.rollingUpdate = { maxUnavailable: 1, maxSurge: 0, ...strategy.rollingUpdate };
     spec.updateStrategy = strategy;
     spec.revisionHistoryLimit ??= 10;
+    // A field of the internal type that v1 shows as an annotation, whoever sends the object.
+    draft.metadata.annotations = { [templateGeneration]: '0', ...draft.metadata.annotations };
   },
   prepareCreate(draft) {
     draft['status'] = { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 };
