@@ -28,10 +28,11 @@ export interface Metrics {
   /** Histograms; seconds. */
   observe<Name extends NameOf<'histogram'>>(name: Name, labels: LabelsOf<Name>, seconds: number): void;
   /**
-   * A gauge whose series come from `samples` at each scrape; those that it leaves out disappear. Several sources of one
-   * family add up to its series. The returned function ends this one.
+   * A gauge or counter whose series come from `samples` at each scrape; those that it leaves out disappear. Several
+   * sources of one family have their series side by side. The returned function ends this one. Not together with `set`
+   * or `count` on the same family.
    */
-  ask<Name extends NameOf<'gauge'>>(name: Name, samples: () => Iterable<Sample<Name>>): () => void;
+  ask<Name extends NameOf<'gauge' | 'counter'>>(name: Name, samples: () => Iterable<Sample<Name>>): () => void;
 
   readonly client: ClientMetrics;
   readonly reflector: ReflectorMetrics;
@@ -103,11 +104,11 @@ function makeFamilies(registry: Registry): Basics {
   const counters = new Map<string, Counter>();
   const gauges = new Map<string, Gauge>();
   const histograms = new Map<string, Histogram>();
-  const sources = new Map<string, Set<() => Iterable<readonly [object, number]>>>(); // gauge -> who is asked for it
+  const sources = new Map<string, Set<() => Iterable<readonly [object, number]>>>(); // family -> who is asked for it
 
   for (const [name, { help, labels, type, ...rest }] of Object.entries<Family>(families)) {
     const config = { name, help, labelNames: [...labels], registers: [registry] };
-    if (type === 'counter') counters.set(name, new Counter(config));
+    if (type === 'counter') counters.set(name, new Counter({ ...config, collect: () => collect(name) }));
     else if (type === 'histogram')
       histograms.set(name, new Histogram({ ...config, buckets: [...(rest.buckets ?? [])] }));
     else gauges.set(name, new Gauge({ ...config, collect: () => collect(name) }));
@@ -115,10 +116,10 @@ function makeFamilies(registry: Registry): Basics {
 
   function collect(name: string): void {
     const asked = sources.get(name);
-    const gauge = gauges.get(name);
-    if (asked === undefined || gauge === undefined) return;
-    gauge.reset();
-    for (const samples of asked) for (const [labels, value] of samples()) gauge.set({ ...labels }, value);
+    const family = gauges.get(name) ?? counters.get(name);
+    if (asked === undefined || family === undefined) return;
+    family.reset();
+    for (const samples of asked) for (const [labels, value] of samples()) family.inc({ ...labels }, value);
   }
 
   return {
