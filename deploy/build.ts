@@ -18,8 +18,8 @@ await import('./main.js');
 `;
 
 /**
- * Bundles the command line and the provider contract suite into `outdir` (default dist/), with the package.json of what
- * is published. Resolves to the size of all in bytes.
+ * Bundles the command line, and for authors of providers `defineLoadBalancers` and the contract suite, into `outdir`
+ * (default dist/), with the package.json of what is published. Resolves to the size of all in bytes.
  */
 export async function bundle(outdir = `${root}dist`): Promise<number> {
   const { version, license, description, optionalDependencies } = JSON.parse(
@@ -28,7 +28,11 @@ export async function bundle(outdir = `${root}dist`): Promise<number> {
   await rm(outdir, { recursive: true, force: true });
   await mkdir(outdir, { recursive: true });
   const { metafile } = await build({
-    entryPoints: { main: `${root}src/main.ts`, contract: `${root}test/providers/contract.ts` },
+    entryPoints: {
+      main: `${root}src/main.ts`,
+      contract: `${root}test/providers/contract.ts`,
+      provider: `${root}src/core/define.ts`,
+    },
     outdir,
     bundle: true,
     platform: 'node',
@@ -53,7 +57,11 @@ export async function bundle(outdir = `${root}dist`): Promise<number> {
     type: 'module',
     engines: { node: '>=24' },
     bin: { fairlead: './fairlead.js' },
-    exports: { './contract': './contract.js', './package.json': './package.json' },
+    exports: {
+      './contract': './contract.js',
+      './package.json': './package.json',
+      './provider': './provider.js',
+    },
     ...(koffi === undefined ? {} : { optionalDependencies: { koffi } }),
   };
   for (const folder of assets) await cp(`${root}${folder}`, `${outdir}/${folder}`, { recursive: true });
