@@ -1,4 +1,5 @@
 import type { KubeObject, Lease, Service } from '../core/objects.ts';
+import { type ServiceState, stateOf } from '../core/service/state.ts';
 import { print } from '../kube/json.ts';
 import type { Client } from '../kube/request.ts';
 import { resources } from '../kube/resource.ts';
@@ -16,7 +17,7 @@ export interface ServiceRow {
   /** Addresses or host names, in the order of the ingress. */
   readonly addresses: readonly string[];
   readonly pool: string;
-  readonly state: 'Serving' | 'Provisioning' | 'Degraded' | 'Failed' | 'Pending';
+  readonly state: ServiceState;
   /** Why it is not simply serving; empty when it is. */
   readonly reason: string;
   readonly message: string;
@@ -135,23 +136,6 @@ function rowOf({ metadata, spec, status }: Service): ServiceRow {
     message,
     createdMs: Date.parse(metadata.creationTimestamp),
   };
-}
-
-/** What the conditions say, in a word. */
-export function stateOf(status: Service['status']): Pick<ServiceRow, 'state' | 'reason' | 'message'> {
-  const conditions = new Map((status?.conditions ?? []).map((condition) => [condition.type, condition]));
-  const text = (type: string) => {
-    const { reason = '', message = '' } = conditions.get(type) ?? {};
-    return { reason, message };
-  };
-  const is = (type: string) => conditions.get(type)?.status === 'True';
-  if (is('LoadBalancerDegraded')) return { state: 'Degraded', ...text('LoadBalancerDegraded') };
-  if (is('LoadBalancerProvisioning')) return { state: 'Provisioning', ...text('LoadBalancerProvisioning') };
-  if (is('LoadBalancerServing')) return { state: 'Serving', reason: '', message: '' };
-  if (conditions.has('LoadBalancerServing')) return { state: 'Failed', ...text('LoadBalancerServing') };
-  return (status?.loadBalancer?.ingress ?? []).length > 0
-    ? { state: 'Serving', reason: 'no condition', message: 'another controller wrote this ingress' }
-    : { state: 'Pending', reason: 'no condition', message: 'no controller has taken this Service' };
 }
 
 function poolOf(object: KubeObject): PoolRow {

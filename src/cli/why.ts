@@ -2,6 +2,7 @@ import type { OnpremProvider, Why } from '../../providers/onprem/index.ts';
 import { keyOf, type Service } from '../core/objects.ts';
 import { desiredOf } from '../core/service/desired.ts';
 import { failureOf } from '../core/service/retry.ts';
+import { stateOf } from '../core/service/state.ts';
 import { defaultClasses, selectionOf, wantedOf } from '../core/service/wanted.ts';
 import { print } from '../kube/json.ts';
 import { resources } from '../kube/resource.ts';
@@ -12,7 +13,6 @@ import { parse } from './flags.ts';
 import { serviceNamed } from './plan.ts';
 import { viewing } from './provider-config.ts';
 import { createReplica } from './replica.ts';
-import { stateOf } from './status.ts';
 import { paint, table } from './table.ts';
 
 export interface Reasons {

@@ -11,6 +11,7 @@ import { createStore, type Store } from '../kube/store.ts';
 import type { Metrics } from '../obs/metrics.ts';
 import type { Timers } from '../work/clock.ts';
 import { createContext } from './context.ts';
+import { servePoolMetrics } from './pool-metrics.ts';
 import type { ServiceOptions } from './service/parts.ts';
 import { createServiceController } from './service.ts';
 
@@ -116,6 +117,14 @@ export function createLeader(options: LeaderOptions): Leader {
     signal: AbortSignal,
     reading: AbortSignal,
   ): Promise<End> {
+    const running = (value: 0 | 1) => {
+      metrics.leading(value === 1, options.lease?.name);
+      metrics.set(
+        'running_managed_controllers',
+        { name: 'service-lb-controller', manager: 'fairlead-controller' },
+        value,
+      );
+    };
     const leads = () => held.leads();
     const working = AbortSignal.any([held.signal, reading]);
     let resync: (reason: string, uids?: readonly string[]) => void = () => {};
@@ -154,14 +163,16 @@ export function createLeader(options: LeaderOptions): Leader {
         void createReflector({ client, resource, store, clock, random, log, metrics: metrics.reflector }).run(working),
     });
     resync = controller.resync;
-    metrics.leading(true);
+    const unserve = servePoolMetrics(metrics, provider.stats);
+    running(1);
     controller.start();
     await aborted([signal, held.signal]);
     const lost = held.signal.aborted;
     if (lost) log.error({ err: held.signal.reason }, 'leadership lost');
     await Promise.race([controller.close(), clock.sleep(DRAIN_MS, reading).catch(() => {})]);
+    unserve();
     await provider.close();
-    metrics.leading(false);
+    running(0);
     if (!lost) await held.release();
     return lost ? 'lost' : 'stopped';
   }

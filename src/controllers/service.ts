@@ -3,13 +3,16 @@ import { failure } from '../core/errors.ts';
 import { type EndpointSlice, type KubeObject, keyOf, type Service } from '../core/objects.ts';
 import type { Call, Log, ServiceRef } from '../core/provider.ts';
 import { needsSync } from '../core/service/changes.ts';
+import { causeOf } from '../core/service/desired.ts';
 import { failureOf, verdictOf } from '../core/service/retry.ts';
+import { stateOf } from '../core/service/state.ts';
 import { statusPatch } from '../core/service/status.ts';
 import { createTargetCache } from '../core/service/targets.ts';
 import { decide, defaultClasses, finalizerFor, selectionOf } from '../core/service/wanted.ts';
 import { createDeadline } from '../kube/deadline.ts';
 import { resources } from '../kube/resource.ts';
 import { createStore, type Store } from '../kube/store.ts';
+import type { Sample } from '../obs/metrics.ts';
 import { exponential } from '../work/backoff.ts';
 import { createLimiter, type Limiter } from '../work/limit.ts';
 import { createLoop, type Failing, type Retry } from '../work/loop.ts';
@@ -129,8 +132,10 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   async function failed(key: string, error: unknown, failing: Failing, signal: AbortSignal): Promise<Retry> {
     const failure = failureOf(error);
     const service = services.get(key);
-    const during = service === undefined || decide(service, selection).do !== 'ensure' ? 'remove' : 'ensure';
-    const verdict = verdictOf(failure, { ...failing, during });
+    const during = duringOf(service, key);
+    if (during === 'hosts') metrics.count('service_controller_nodesync_error_total', {});
+    const nodes = memos.get(key)?.spec?.targets.map(({ node }) => node) ?? [];
+    const verdict = verdictOf(failure, { ...failing, during, nodes });
     const fields = {
       key,
       code: failure.code,
@@ -143,8 +148,20 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     const retry: Retry = typeof verdict.retry === 'number' ? { afterMs: verdict.retry } : verdict.retry;
     if (service === undefined) return retry;
     if (verdict.event !== undefined) tell(parts, service, verdict.event);
-    if (during === 'ensure') await showFailure(service, verdict, signal);
+    if (during !== 'remove') await showFailure(service, verdict, signal);
     return retry;
+  }
+
+  /** What the run that failed was for. */
+  function duringOf(service: Service | undefined, key: string): 'ensure' | 'remove' | 'hosts' {
+    if (service === undefined || decide(service, selection).do !== 'ensure') return 'remove';
+    const settled = memos.get(key)?.spec;
+    if (settled === undefined || settled.targetKind === 'none') return 'ensure';
+    try {
+      return causeOf(settled, desire(parts, service).spec) === 'hosts' ? 'hosts' : 'ensure';
+    } catch {
+      return 'ensure'; // the spec itself is what failed
+    }
   }
 
   async function showFailure(
@@ -238,6 +255,19 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     }
   }
 
+  /** Services of ours by state, asked for at each scrape. */
+  function* states(): Iterable<Sample<'fairlead_services'>> {
+    const counts = { serving: 0, provisioning: 0, degraded: 0, failed: 0 };
+    for (const service of services.values()) {
+      if (decide(service, selection).do !== 'ensure') continue;
+      const state = stateOf(service.status).state.toLowerCase();
+      counts[state === 'pending' ? 'provisioning' : (state as keyof typeof counts)] += 1;
+    }
+    for (const [state, count] of Object.entries(counts)) yield [{ state }, count];
+  }
+
+  const unasked = metrics.ask('fairlead_services', states);
+
   return {
     start() {
       unsubscribe = services.onChange(changed);
@@ -246,6 +276,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     async close() {
       stopped.abort(new Error('the service controller is closing'));
       unsubscribe();
+      unasked();
       await queue.close();
       await closeParts();
     },

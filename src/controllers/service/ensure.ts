@@ -25,7 +25,7 @@ export async function ensure(
   decision: Extract<Decision, { do: 'ensure' }>,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { loadBalancers, clock, memos } = parts;
+  const { loadBalancers, clock, memos, metrics } = parts;
   const memo = memos.of(service, key);
   const desired = desire(parts, service);
   const { spec, recheckMs } = floored(parts, service, memo, desired);
@@ -48,8 +48,10 @@ export async function ensure(
   });
   try {
     await start.before;
+    const startMs = clock.monotonicMs();
     const progress = await loadBalancers.ensure(spec, call);
     await start.end();
+    if (cause === 'hosts') hostsUpdated(metrics, (clock.monotonicMs() - startMs) / 1000);
     const outcome = await publish(parts, { service, memo, spec, progress, applied, cause, options: options() }, signal);
     return outcome ?? (recheckMs === undefined ? undefined : { requeueAfterMs: recheckMs - clock.monotonicMs() });
   } finally {
@@ -112,6 +114,12 @@ function announce(
       await writing;
     },
   };
+}
+
+function hostsUpdated(metrics: Parts['metrics'], seconds: number): void {
+  metrics.count('service_controller_loadbalancer_sync_total', {});
+  metrics.observe('service_controller_update_loadbalancer_host_latency_seconds', {}, seconds);
+  metrics.observe('fairlead_target_update_seconds', {}, seconds);
 }
 
 interface Run {
