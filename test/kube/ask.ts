@@ -32,11 +32,12 @@ export function ask(
   method: string,
   path: string,
   body?: object,
-  how: { readonly patch?: keyof typeof patchTypes } = {},
+  how: { readonly patch?: keyof typeof patchTypes; readonly accept?: string } = {},
 ): Promise<Answer> {
   const secure = where.url.startsWith('https:');
   const send = secure ? requestHttps : requestHttp;
-  const headers: Record<string, string> = { Authorization: `Bearer ${where.token}`, Accept: 'application/json' };
+  const accept = how.accept ?? 'application/json';
+  const headers: Record<string, string> = { Authorization: `Bearer ${where.token}`, Accept: accept };
   if (body !== undefined)
     headers['Content-Type'] = method === 'PATCH' ? patchTypes[how.patch ?? 'merge'] : 'application/json';
   return new Promise((resolve, reject) => {

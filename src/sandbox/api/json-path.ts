@@ -7,7 +7,8 @@ type Step =
 
 /**
  * The values that a JSON path of a CRD's printer column or scale subresource selects, in order; none where a step finds
- * nothing. Known: `.a.b`, `.a\.b`, `['a.b']`, `[0]`, `[*]`, `[?(@.type=="Ready")]`. Throws a RangeError for anything else.
+ * nothing. Known: `.a.b`, `.a\.b`, `['a\.b']`, `[0]`, `[*]`, `[?(@.type=="Ready")]`. As in Kubernetes a dot that is not
+ * escaped separates in quotes too. Throws a RangeError for anything else.
  */
 export function jsonPath(path: string): (value: unknown) => readonly unknown[] {
   const steps = stepsOf(path);
@@ -26,16 +27,21 @@ function stepsOf(path: string): readonly Step[] {
     const found = pattern.exec(path)?.groups;
     if (found === undefined)
       throw new RangeError(`${JSON.stringify(path)}: cannot read ${JSON.stringify(path.slice(at))}`);
-    if (found['root'] === undefined) steps.push(stepOf(found));
+    if (found['root'] === undefined) steps.push(...stepsFor(found));
   }
   return steps;
 }
 
+function stepsFor(found: Readonly<Record<string, string | undefined>>): readonly Step[] {
+  const { quoted } = found;
+  if (quoted === undefined) return [stepOf(found)];
+  return quoted.split(/(?<!\\)\./).map((name) => ({ name: name.replace(/\\(.)/g, '$1') }));
+}
+
 function stepOf(found: Readonly<Record<string, string | undefined>>): Step {
-  const { name, quoted, index, where, equals } = found;
+  const { name, index, where, equals } = found;
   if (name === '*' || found['each'] !== undefined) return { each: true };
   if (name !== undefined) return { name: name.replace(/\\(.)/g, '$1') };
-  if (quoted !== undefined) return { name: quoted };
   if (index !== undefined) return { index: Number(index) };
   return { where: (where ?? '').slice(1).split('.'), equals: JSON.parse((equals ?? '').replaceAll("'", '"')) };
 }
