@@ -9,9 +9,9 @@ import type { Client } from '../kube/request.ts';
 import { resources } from '../kube/resource.ts';
 import { createStore, type Store } from '../kube/store.ts';
 import type { Metrics } from '../obs/metrics.ts';
+import { watchPools } from '../obs/pools.ts';
 import type { Timers } from '../work/clock.ts';
 import { createContext } from './context.ts';
-import { servePoolMetrics } from './pool-metrics.ts';
 import type { ServiceOptions } from './service/parts.ts';
 import { createServiceController } from './service.ts';
 
@@ -163,7 +163,7 @@ export function createLeader(options: LeaderOptions): Leader {
         void createReflector({ client, resource, store, clock, random, log, metrics: metrics.reflector }).run(working),
     });
     resync = controller.resync;
-    const unserve = servePoolMetrics(metrics, provider.stats);
+    const unserve = watchPools(metrics, provider);
     running(1);
     controller.start();
     await aborted([signal, held.signal]);

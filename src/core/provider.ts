@@ -251,24 +251,7 @@ export interface Provider {
   readonly loadBalancers?: LoadBalancers;
   readonly routes?: Routes;
   readonly instances?: Instances;
-  /** Address pools, for metrics (metallb_allocator_*); asked at each scrape. */
-  readonly stats?: () => readonly PoolStats[];
   close(): Promise<void>;
-}
-/** How full a pool is. Counts are int64: an IPv6 pool may hold 2^63-1 and more. */
-export interface PoolStats {
-  readonly pool: string;
-  readonly ipv4: FamilyStats;
-  readonly ipv6: FamilyStats;
-  /** Of both families, saturating at 2^63-1. */
-  readonly total: bigint;
-  /** Services that hold an address of the pool. */
-  readonly services: number;
-}
-export interface FamilyStats {
-  readonly total: bigint;
-  readonly assigned: bigint;
-  readonly available: bigint;
 }
 /** What `--provider ./my-provider.js` or a package must export. */
 export interface ProviderModule {
