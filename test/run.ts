@@ -9,8 +9,8 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { LEFT_OUT } from './left-out.ts';
 
-/** Free of processes, sockets, files and globals: all of these run in this one process, 30 times as fast. */
-const PURE = ['test/core/', 'test/providers/'];
+/** Quick, and free of processes, sockets, files and globals: these run together in this process, 30 times as fast. */
+const PURE = ['test/core/', 'test/providers/example/', 'test/providers/memory/'];
 const PURE_TIMEOUT_MS = 120_000;
 /** Of one file; the slowest builds a kube-apiserver. */
 const FILE_TIMEOUT_MS = 1_200_000;

@@ -486,7 +486,7 @@ const step = fc.record({
 });
 const run = fc.record({ ms: fc.nat(25), end: fc.constantFrom('ok', 'ok', 'again', 'throw', 'invalid') });
 
-test('property: a key never runs twice at once, and every add is followed by a run that starts no later than it may', async () => {
+test('property: a key never runs twice at once, and every add is followed by a run of its key', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { maxLength: 25 }),
