@@ -15,7 +15,8 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   completion: async () => (await import('./completion.ts')).completionOf(allCommands),
 };
 
-const allCommands = async (): Promise<readonly Command[]> =>
+/** Every command, in the order of the help. */
+export const allCommands = async (): Promise<readonly Command[]> =>
   await Promise.all(Object.values(commands).map((open) => open()));
 
 /** Argv to exit code: 0, 1 failure, 2 usage or input. Never throws. */
