@@ -41,7 +41,8 @@ export function createLoop(options: LoopOptions): { run(key: string, signal: Abo
     const retry = await failed(key, error, { failures: row.failures, stuckMs: nowMs - row.sinceMs }, signal);
     if (retry === 'onChange') return undefined;
     const afterMs = retry === 'backoff' ? backoff(row.failures) : retry.afterMs;
-    return { requeueAfterMs: Math.max(afterMs, isProviderError(error) ? (error.retryAfterMs ?? 0) : 0) };
+    const leastMs = isProviderError(error) ? (error.retryAfterMs ?? 0) : 0;
+    return { requeueAfterMs: Math.max(afterMs, leastMs), failed: true };
   }
 
   return {

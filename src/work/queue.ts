@@ -4,8 +4,15 @@ import type { Clock, Log } from '../core/provider.ts';
 import type { Timers } from './clock.ts';
 
 /** What a reconcile returns: nothing, or when to look again. Either one forgets the failures before. */
-// biome-ignore lint/suspicious/noConfusingVoidType: an async function without a return is Promise<void>
-export type Outcome = void | undefined | { readonly requeueAfterMs: number };
+export type Outcome =
+  // biome-ignore lint/suspicious/noConfusingVoidType: an async function without a return is Promise<void>
+  | void
+  | undefined
+  | {
+      readonly requeueAfterMs: number;
+      /** It is a retry after a failure, not a wait: counted as one. */
+      readonly failed?: true;
+    };
 
 /**
  * Keys to reconcile. A key never runs twice at once, and after `add` it runs once more from the start, however often it
@@ -234,6 +241,7 @@ class KeyedQueue implements Queue {
 
   #succeeded(entry: Entry, outcome: Outcome): number | undefined {
     entry.failures = 0;
+    if (outcome?.failed === true) this.#meter?.retried();
     return outcome?.requeueAfterMs;
   }
 
