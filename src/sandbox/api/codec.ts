@@ -260,7 +260,11 @@ function timeReader(read: (text: string) => string): (field: GoField) => Reader 
 
 const timeLayout = /^(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})([.,]\d+)?(Z|[+-]\d{2}:\d{2})$/;
 
+const plainTime = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/;
+
 function seconds(text: string): string {
+  // What we wrote ourselves, which is nearly all that is read.
+  if (plainTime.test(text) && !Number.isNaN(Date.parse(text))) return text;
   return `${instant(text, '2006-01-02T15:04:05Z07:00').slice(0, 19)}Z`;
 }
 /** Exactly six fractional digits, or the API refuses (metav1.MicroTime). */

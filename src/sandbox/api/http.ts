@@ -2,9 +2,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream';
+import type { TransportResponse } from '../../kube/request.ts';
 import { protobufType, readProtobuf } from './protobuf.ts';
 import { badRequest, type StatusError, unauthorized } from './status.ts';
-import type { Handler } from './transport.ts';
+import { type Handler, TextBody } from './transport.ts';
 
 export interface ListenOptions {
   /** Default 127.0.0.1. */
@@ -88,6 +89,19 @@ function listenOn(server: Server, host: string, port: number): Promise<number> {
   });
 }
 
+function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: TransportResponse): void {
+  const known = headers as Record<string, string>;
+  if (body instanceof TextBody) {
+    response.writeHead(status, { ...known, 'content-length': body.text.length }).end(body.text);
+    return;
+  }
+  response.writeHead(status, known);
+  response.flushHeaders();
+  pipeline(body, response, (error) => {
+    if (error) request.socket.destroy();
+  });
+}
+
 async function serve(
   handle: Handler,
   accepts: (authorization: string | undefined) => boolean,
@@ -111,11 +125,7 @@ async function serve(
       ...sent,
       signal: gone.signal,
     });
-    response.writeHead(answer.status, answer.headers as Record<string, string>);
-    response.flushHeaders();
-    pipeline(answer.body, response, (error) => {
-      if (error) request.socket.destroy();
-    });
+    send(request, response, answer);
   } catch {
     // The handler only rejects where a fault breaks the connection: break it.
     request.socket.destroy();

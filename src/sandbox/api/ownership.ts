@@ -50,9 +50,14 @@ function scaleOwners({ custom }: Resource, entries: readonly ManagedFields[]): r
 
 /** What the Go type holds of itself is nobody's: a create is compared with the empty object. */
 function zeroOf(resource: Resource): JsonObject {
+  const known = zeros.get(resource);
+  if (known !== undefined) return known;
   const name = resource.custom === undefined ? schemaNameOf(groupVersionOf(resource), resource.kind) : undefined;
-  return name === undefined ? {} : roundTrip(name, {}, []);
+  const zero = name === undefined ? {} : roundTrip(name, {}, []);
+  zeros.set(resource, zero);
+  return zero;
 }
+const zeros = new WeakMap<Resource, JsonObject>();
 
 function withoutZeros(value: JsonObject, zero: JsonObject): JsonObject {
   const kept = Object.entries(value).flatMap(([member, item]) => {

@@ -157,6 +157,8 @@ export interface Catalogue {
   /** The built-in kinds first, then those of definitions in the order of their names. */
   all(): readonly Resource[];
   find(group: string, version: string, plural: string): Resource | undefined;
+  /** Whether there is any kind in this version of the group. */
+  serves(group: string, version: string): boolean;
   /** Of one kind name, in any version of the group: what an ownerReference names. */
   ofKind(group: string, kind: string): Resource | undefined;
   /** Replaces what the named definition serves; an empty list takes it away. */
@@ -167,9 +169,11 @@ export function createCatalogue(): Catalogue {
   const definitions = new Map<string, readonly Resource[]>();
   let listed: readonly Resource[] = builtIn;
   let byPath = indexed(listed);
+  let versions = versionsOf(listed);
   return {
     all: () => listed,
     find: (group, version, plural) => byPath.get(`${group}/${version}/${plural}`),
+    serves: (group, version) => versions.has(`${group}/${version}`),
     ofKind: (group, name) => listed.find((resource) => resource.group === group && resource.kind === name),
     define(definition, resources) {
       if (resources.length === 0) definitions.delete(definition);
@@ -177,9 +181,13 @@ export function createCatalogue(): Catalogue {
       const custom = [...definitions].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, served]) => served);
       listed = [...builtIn, ...custom];
       byPath = indexed(listed);
+      versions = versionsOf(listed);
     },
   };
 }
+
+const versionsOf = (resources: readonly Resource[]): ReadonlySet<string> =>
+  new Set(resources.map(({ group, version }) => `${group}/${version}`));
 
 const indexed = (resources: readonly Resource[]): ReadonlyMap<string, Resource> =>
   new Map(resources.map((resource) => [`${resource.group}/${resource.version}/${resource.plural}`, resource]));

@@ -33,7 +33,7 @@ export function targetOf(catalogue: Catalogue, path: string): Target | undefined
   const group = root === 'api' ? '' : parts[1];
   const version = root === 'api' ? parts[1] : parts[2];
   if (rest.length === 0 || group === undefined || version === undefined) return undefined;
-  if (!catalogue.all().some((resource) => resource.group === group && resource.version === version)) return undefined;
+  if (!catalogue.serves(group, version)) return undefined;
 
   const within = rest[0] === 'namespaces' && rest.length > 2 && !isNamespaceSubresource(rest);
   const namespace = within ? rest[1] : undefined;

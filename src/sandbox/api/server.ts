@@ -6,13 +6,13 @@ import type { Cidr, Clock, ResourceName } from '../../core/provider.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../../kube/request.ts';
 import type { Timers } from '../../work/clock.ts';
 import { type PlaneOptions, runPlane } from '../plane/plane.ts';
-import { createDecoder, type Decoder, lenient } from './decode.ts';
+import { canonical, createDecoder, type Decoder, lenient } from './decode.ts';
 import { serveDefinitions } from './definitions.ts';
 import { aggregated, apiVersions, groupDocument, groupList, resourceList, version } from './discovery.ts';
 import { createOpenApi, type OpenApi } from './documents.ts';
 import { connectionError, createFaults, type Faults, type Handle } from './faults.ts';
 import { type Listening, type ListenOptions, listenHttp } from './http.ts';
-import type { Draft } from './json.ts';
+import { clone, type Draft } from './json.ts';
 import { seededRandom, uuid } from './random.ts';
 import { createAddressRange, createPodCidrs, createPortRange } from './registry/ranges.ts';
 import { type Catalogue, createCatalogue, type Resource } from './resources.ts';
@@ -128,8 +128,10 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
       const found = catalogue.find(resource.group, resource.version, resource.plural);
       if (found === undefined)
         throw new TypeError(`no kind ${resource.plural} of ${resource.group}/${resource.version}`);
-      for (const object of objects)
-        store.put(found.collection, keyOf(object), structuredClone(object) as unknown as Draft);
+      for (const object of objects) {
+        const { kind: _kind, apiVersion: _version, ...content } = object;
+        store.put(found.collection, keyOf(object), canonical(found, clone(content) as unknown as Draft));
+      }
     },
     async kill() {
       down = true;

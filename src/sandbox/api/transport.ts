@@ -25,10 +25,21 @@ export function inProcess(handle: Handler): Transport {
   };
 }
 
-/** A body of one text, given out as UTF-8. */
-export function bodyOf(text: string): Readable {
-  return Readable.from([Buffer.from(text)], { objectMode: false });
+/** A whole answer: a body of one text, which an HTTP server may send at once. */
+export class TextBody extends Readable {
+  readonly text: Buffer;
+
+  constructor(text: string) {
+    super();
+    this.text = Buffer.from(text);
+  }
+  override _read(): void {
+    this.push(this.text);
+    this.push(null);
+  }
 }
+
+export const bodyOf = (text: string): Readable => new TextBody(text);
 
 function raced<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {

@@ -1,5 +1,5 @@
 import type { Rules } from '../admit.ts';
-import { type Draft, same } from '../json.ts';
+import { clone, type Draft, same } from '../json.ts';
 import { jsonPath } from '../json-path.ts';
 import type { CustomVersion } from '../resources.ts';
 import { checkSchema } from '../schema.ts';
@@ -31,7 +31,7 @@ function keepAllButStatus(draft: Draft, old: Draft): void {
   const { status } = draft;
   const { managedFields } = draft.metadata;
   for (const member of Object.keys(draft)) delete draft[member];
-  Object.assign(draft, structuredClone(old));
+  Object.assign(draft, clone(old));
   if (status === undefined) delete draft['status'];
   else draft['status'] = status;
   if (managedFields !== undefined) draft.metadata.managedFields = managedFields;
@@ -39,7 +39,7 @@ function keepAllButStatus(draft: Draft, old: Draft): void {
 
 function restore(draft: Draft, old: Draft, member: string): void {
   if (old[member] === undefined) delete draft[member];
-  else draft[member] = structuredClone(old[member]);
+  else draft[member] = clone(old[member]);
 }
 
 function selectable(path: string): (object: Draft) => string {

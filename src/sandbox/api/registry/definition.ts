@@ -1,7 +1,8 @@
 import type { Rules } from '../admit.ts';
-import { duplicate, type FieldError, invalid, notAllowed, required, unsupported } from '../invalid.ts';
-import { type Draft, isObject, same } from '../json.ts';
+import { duplicate, type FieldError, invalid, required, unsupported } from '../invalid.ts';
+import { type Draft, same } from '../json.ts';
 import type { Schema } from '../kinds.ts';
+import { schemaFaults } from '../schema-faults.ts';
 import { checkColumns } from '../table.ts';
 import { dnsLabel, dnsSubdomain } from '../words.ts';
 import { keepOther } from './plain.ts';
@@ -163,8 +164,8 @@ function versionErrors(versions: readonly DefinitionVersion[]): readonly FieldEr
     for (const message of dnsLabel(version.name)) errors.push(invalid(`${field}.name`, version.name, message));
     const schema = version.schema?.openAPIV3Schema;
     if (schema === undefined) errors.push(required(`${field}.schema.openAPIV3Schema`));
-    else if (!alike) structural.push(...structuralErrors(schema, `${field}.schema.openAPIV3Schema`));
-    else if (index === 0) structural.push(...structuralErrors(schema, 'spec.validation.openAPIV3Schema'));
+    else if (!alike) structural.push(...schemaFaults(schema, `${field}.schema.openAPIV3Schema`));
+    else if (index === 0) structural.push(...schemaFaults(schema, 'spec.validation.openAPIV3Schema'));
     for (const problem of checkColumns(version.additionalPrinterColumns ?? []))
       errors.push(
         invalid(
@@ -197,50 +198,4 @@ function nameErrors(names: DefinitionNames): readonly FieldError[] {
   if (names.kind !== '' && names.kind === names.listKind)
     errors.push(invalid('spec.names.listKind', names.listKind, 'kind and listKind may not be the same'));
   return errors;
-}
-
-/** A structural schema: every value says its type, and what composes schemas says nothing of structure. */
-function structuralErrors(root: Schema, field: string): readonly FieldError[] {
-  const errors: FieldError[] = [];
-  if (root.type !== 'object')
-    errors.push(
-      root.type === undefined
-        ? required(`${field}.type`, 'must not be empty at the root')
-        : invalid(`${field}.type`, root.type, 'must be object at the root'),
-    );
-  walk(root, field, errors, true);
-  return errors;
-}
-
-function walk(schema: Schema, field: string, errors: FieldError[], atRoot: boolean): void {
-  const untyped = schema.type === undefined || schema.type === '';
-  const free = schema['x-kubernetes-int-or-string'] === true || schema['x-kubernetes-preserve-unknown-fields'] === true;
-  if (untyped && !free && !atRoot)
-    errors.push(required(`${field}.type`, 'must not be empty for specified object fields'));
-  if (schema['x-kubernetes-int-or-string'] === true && !untyped)
-    errors.push(invalid(`${field}.type`, schema.type, 'must be empty if x-kubernetes-int-or-string is true'));
-  if (schema.type === 'array' && schema.items === undefined)
-    errors.push(required(`${field}.items`, 'must be specified'));
-  if (schema.$ref !== undefined) errors.push(notAllowed(`${field}.$ref`, 'is not supported'));
-  if (schema.properties !== undefined && isObject(schema.additionalProperties))
-    errors.push(
-      notAllowed(`${field}.additionalProperties`, 'additionalProperties and properties are mutual exclusive'),
-    );
-  for (const [name, property] of Object.entries(schema.properties ?? {})) {
-    // The metadata of the object itself may only narrow the names.
-    if (atRoot && (name === 'metadata' || name === 'apiVersion' || name === 'kind')) continue;
-    walk(property, `${field}.properties[${name}]`, errors, false);
-  }
-  if (schema.items !== undefined) walk(schema.items, `${field}.items`, errors, false);
-  if (isObject(schema.additionalProperties))
-    walk(schema.additionalProperties as Schema, `${field}.additionalProperties`, errors, false);
-  const listType = schema['x-kubernetes-list-type'];
-  const keys = schema['x-kubernetes-list-map-keys'] ?? [];
-  if (listType === 'map' && keys.length === 0)
-    errors.push(required(`${field}.x-kubernetes-list-map-keys`, 'must not be empty if x-kubernetes-list-type is map'));
-  for (const [index, key] of keys.entries())
-    if (schema.items?.properties?.[key] === undefined)
-      errors.push(
-        invalid(`${field}.x-kubernetes-list-map-keys[${index}]`, key, 'entries must all be names of item properties'),
-      );
 }

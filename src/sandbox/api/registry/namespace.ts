@@ -1,6 +1,6 @@
 import type { Rules } from '../admit.ts';
 import { type FieldError, invalid } from '../invalid.ts';
-import { type Draft, isObject } from '../json.ts';
+import { clone, type Draft, isObject } from '../json.ts';
 import { text } from '../selectors.ts';
 import { dnsLabel, qualifiedName } from '../words.ts';
 import { keepOther } from './plain.ts';
@@ -29,11 +29,11 @@ export const namespaceRules: Rules = {
     draft.metadata.labels = { ...draft.metadata.labels, [nameLabel]: draft.metadata.name as string };
   },
   prepareUpdate(draft, old, part) {
-    if (part === 'finalize') draft['status'] = structuredClone(old['status']);
+    if (part === 'finalize') draft['status'] = clone(old['status']);
     else if (part === 'status') keepOther(draft, old, part);
     else {
-      draft['status'] = structuredClone(old['status']);
-      draft['spec'] = structuredClone(old['spec']);
+      draft['status'] = clone(old['status']);
+      draft['spec'] = clone(old['spec']);
     }
   },
   markDeleted(draft, now) {

@@ -1,6 +1,6 @@
 import type { Part, Rules } from '../admit.ts';
 import { duplicate, type FieldError, invalid, notAllowed, required, unsupported } from '../invalid.ts';
-import { type Draft, isObject, type JsonObject, same } from '../json.ts';
+import { clone, type Draft, isObject, type JsonObject, same } from '../json.ts';
 import { text } from '../selectors.ts';
 import { dnsLabel, dnsSubdomain, familyOf, labelValue, portNumber, qualifiedName } from '../words.ts';
 import { endpointIpErrors, ipErrors } from './service-validate.ts';
@@ -268,5 +268,5 @@ export function specGeneration(draft: Draft, old: Draft): void {
 export function keepOther(draft: Draft, old: Draft, part: Part): void {
   const kept = part === 'status' ? 'spec' : 'status';
   if (old[kept] === undefined) delete draft[kept];
-  else draft[kept] = structuredClone(old[kept]) as JsonObject;
+  else draft[kept] = clone(old[kept]) as JsonObject;
 }

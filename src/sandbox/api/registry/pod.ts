@@ -1,6 +1,6 @@
 import type { Rules } from '../admit.ts';
 import { duplicate, type FieldError, invalid, notAllowed, required } from '../invalid.ts';
-import { type Draft, type JsonObject, same } from '../json.ts';
+import { clone, type Draft, type JsonObject, same } from '../json.ts';
 import { text } from '../selectors.ts';
 import { dnsLabel, portNumber } from '../words.ts';
 
@@ -87,14 +87,14 @@ export const podRules: Rules = {
   prepareUpdate(draft, old, part) {
     const [pod, before] = [draft as PodDraft, old as PodDraft];
     if (part === 'status') {
-      const spec = structuredClone(before.spec);
+      const spec = clone(before.spec);
       const { status } = pod;
       status['qosClass'] ??= before.status['qosClass'];
       pod.spec = spec;
       return;
     }
     if (part === 'binding') return;
-    pod.status = structuredClone(before.status);
+    pod.status = clone(before.status);
     if (!same(pod.spec, before.spec)) pod.metadata.generation = (before.metadata.generation ?? 0) + 1;
   },
   validate: (draft, old, part) => (part !== '' ? [] : podErrors(draft as PodDraft, old as PodDraft | undefined)),

@@ -1,5 +1,5 @@
 import type { Claim, Part, Rules } from '../admit.ts';
-import { same } from '../json.ts';
+import { clone, same } from '../json.ts';
 import { text } from '../selectors.ts';
 import { dnsLabel } from '../words.ts';
 import { claimService, releaseService, type ServiceRanges } from './service-claims.ts';
@@ -85,10 +85,10 @@ const known = new Set(['ClusterIP', 'NodePort', 'LoadBalancer']);
 /** Takes back what the part may not change, and drops what the new type has no use for and the user did not touch. */
 function prepareUpdate(service: ServiceDraft, old: ServiceDraft, part: Part): void {
   if (part === 'status') {
-    service.spec = structuredClone(old.spec);
+    service.spec = clone(old.spec);
     return;
   }
-  service.status = structuredClone(old.status);
+  service.status = clone(old.status);
   dropTypeDependentFields(service, old);
   dropForExternalName(service);
 }
