@@ -4,7 +4,7 @@ import { ipsOf, verdictsOf } from './candidates.ts';
 import { changeOf, type PoolChange } from './change.ts';
 import { type PoolCount, poolCount } from './counts.ts';
 import { type Decision, holdingOf, type Resolution, resolve } from './decide.ts';
-import { type Entry, type Freed, type Holding, type Retained, type User, userOf } from './entry.ts';
+import { dueMs, type Entry, type Freed, type Holding, type Retained, type User, userOf } from './entry.ts';
 import { type Explanation, explanationOf } from './explain.ts';
 import { Ledger } from './ledger.ts';
 import type { Pool } from './pools.ts';
@@ -98,7 +98,7 @@ export function createAllocator({ seed }: { readonly seed: string }): Allocator 
     explain: (request) => explanationOf(ledger, request),
     preview: (pools) => changeOf(ledger, pools),
     nextExpiryMs() {
-      const due = [...ledger.slots].flatMap(({ retained }) => retained.map(({ until }) => Date.parse(until)));
+      const due = [...ledger.retaining].flatMap(({ retained }) => retained.map(dueMs));
       return due.length === 0 ? undefined : due.reduce((a, b) => Math.min(a, b));
     },
     setPools(pools) {
@@ -133,7 +133,7 @@ export function createAllocator({ seed }: { readonly seed: string }): Allocator 
       if (entry !== undefined) return ledger.replace(ip, entry);
       return slot === undefined ? [] : ledger.replace(ip, { pool: slot.recorded, users: [] });
     },
-    purge: (nowMs) => [...ledger.slots].flatMap((slot) => ledger.expire(slot, nowMs) ?? []),
+    purge: (nowMs) => [...ledger.retaining].flatMap((slot) => ledger.expire(slot, nowMs) ?? []),
   };
 }
 

@@ -73,6 +73,9 @@ export function clashOf(user: User, other: User): string | undefined {
   return port === undefined ? undefined : `${who} shares it and has ${port} already`;
 }
 
+/** When the promise ends, in ms since 1970. An unreadable date is due: better an address free than kept for ever. */
+export const dueMs = ({ until }: Retained): number => Date.parse(until) || 0;
+
 export const compareUsers = (a: User, b: User): number => compareText(a.uid, b.uid);
 
 /** 'namespace/name' of anything that has both. */

@@ -1,7 +1,7 @@
 import { compareText } from '../equal.ts';
 import type { Interval } from '../net/cidr.ts';
 import { compareIps, formatIp, type Ip } from '../net/ip.ts';
-import { type Entry, type Freed, nameOf, type Retained, sharingGroup, type User } from './entry.ts';
+import { dueMs, type Entry, type Freed, nameOf, type Retained, sharingGroup, type User } from './entry.ts';
 import { Occupancy } from './occupancy.ts';
 import { PoolIndex } from './pool-index.ts';
 import type { Pool } from './pools.ts';
@@ -45,6 +45,10 @@ export class Ledger {
   }
   retainedFor(owner: Owner): readonly Slot[] {
     return sorted(this.#kept.get(nameOf(owner)));
+  }
+  /** Slots with something retained, each once. */
+  get retaining(): ReadonlySet<Slot> {
+    return new Set([...this.#kept.values()].flatMap((slots) => [...slots]));
   }
   /** All uids that hold something, sorted. */
   holders(): readonly string[] {
@@ -123,7 +127,7 @@ export class Ledger {
 
   /** Drops what is retained and due; `undefined` when nothing is. */
   expire(slot: Slot, nowMs: number): Freed | undefined {
-    const left = slot.retained.filter(({ until }) => Date.parse(until) > nowMs);
+    const left = slot.retained.filter((each) => dueMs(each) > nowMs);
     if (left.length === slot.retained.length) return undefined;
     this.#setRetained(slot, left);
     return this.#settle(slot);

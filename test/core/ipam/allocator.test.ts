@@ -481,6 +481,17 @@ test('a renamed pool is written anew, once', () => {
   assert.deepEqual(allocator.allocate(request('s')).update, []);
 });
 
+test('users who share an address of overlapping pools do not pull it to and fro', () => {
+  const allocator = started([p('a', ['10.0.0.0/31']), p('b', ['10.0.0.0/31'])]);
+  const one = request('one', { pool: 'a', sharingKey: 'k', ports: ['TCP/80'] });
+  const two = request('two', { pool: 'b', sharingKey: 'k', ports: ['TCP/81'] });
+  for (const each of [one, two]) allocator.allocate(each);
+  assert.deepEqual(addressesOf(allocator, 'one'), addressesOf(allocator, 'two'));
+  for (const each of [one, two, one, two]) assert.deepEqual(allocator.allocate(each).update, []);
+  allocator.release('two');
+  assert.deepEqual(allocator.allocate(one).update, [{ address: '10.0.0.0', family: 'ipv4', pool: 'a' }]);
+});
+
 for (const { name, from, to, freed } of [
   { name: 'a new pool', from: [], to: [p('a', ['10.0.0.0/30'])], freed: [['a', 'ipv4', 4n]] },
   {
@@ -715,6 +726,16 @@ test('an address retained for another is named as such', () => {
   );
   const { addresses } = allocator.explain(request('s', byAddress('10.0.0.0')));
   assert.deepEqual(addresses, [{ address: '10.0.0.0', pool: 'a', users: [], retainedFor: ['default/one'] }]);
+});
+
+test('a promise whose end cannot be read is due', () => {
+  const allocator = started([p('a', ['10.0.0.0/30'])]);
+  allocator.restore('10.0.0.1', { pool: 'a', users: [], retained: [{ namespace: 'x', name: 'y', until: 'soon' }] });
+  assert.equal(allocator.nextExpiryMs(), 0);
+  assert.deepEqual(
+    allocator.purge(0).map(({ address, count }) => [address, count]),
+    [['10.0.0.1', 1n]],
+  );
 });
 
 test('some of the addresses of a Service can be released', () => {
