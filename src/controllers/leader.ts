@@ -55,6 +55,8 @@ export interface Leader {
 const WATCHDOG_MS = 20_000;
 /** Work under way at SIGTERM has this long to end. */
 const DRAIN_MS = 10_000;
+/** Events that are still to be sent then. */
+const FLUSH_MS = 2000;
 
 /** One process of the controller: watches, lease, and while it leads, provider and controllers. */
 export function createLeader(options: LeaderOptions): Leader {
@@ -96,7 +98,12 @@ export function createLeader(options: LeaderOptions): Leader {
       await Promise.all(watched.map(({ store }) => store.whenSynced(signal)));
       leadership = await acquire(signal);
       log.info({ identity: options.identity, epoch: leadership.epoch }, 'leading');
-      return await lead(leadership, recorder, signal, reading);
+      try {
+        return await lead(leadership, recorder, signal, reading);
+      } finally {
+        // Also when the provider refuses to start: a lease that nobody works under would only keep others waiting.
+        if (!leadership.signal.aborted) await leadership.release();
+      }
     } catch (error) {
       if (signal.aborted) return 'stopped';
       throw error;
@@ -127,6 +134,9 @@ export function createLeader(options: LeaderOptions): Leader {
     };
     const leads = () => held.leads();
     const working = AbortSignal.any([held.signal, reading]);
+    const within = async (ms: number, work: Promise<void>) => {
+      await Promise.race([work, clock.sleep(ms, reading).catch(() => {})]);
+    };
     let resync: (reason: string, uids?: readonly string[]) => void = () => {};
     const context = createContext({
       cluster: options.cluster,
@@ -169,11 +179,12 @@ export function createLeader(options: LeaderOptions): Leader {
     await aborted([signal, held.signal]);
     const lost = held.signal.aborted;
     if (lost) log.error({ err: held.signal.reason }, 'leadership lost');
-    await Promise.race([controller.close(), clock.sleep(DRAIN_MS, reading).catch(() => {})]);
+    await within(DRAIN_MS, controller.close());
     unserve();
     await provider.close();
     running(0);
-    if (!lost) await held.release();
+    // What was done is told, also when it was done last.
+    if (!lost) await within(FLUSH_MS, recorder.flush(reading));
     return lost ? 'lost' : 'stopped';
   }
 
