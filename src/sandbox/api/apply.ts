@@ -77,7 +77,8 @@ interface Who {
 /**
  * The object after a server-side apply, without managedFields, and its new managedFields. `live` undefined: the object
  * is created. What the manager applied before and leaves out now goes, unless somebody else owns it. Equal to `live`,
- * with equal managedFields, if the apply changes nothing. The caller decodes, defaults and checks the object.
+ * with equal managedFields, if the apply changes nothing. A map that an applied `{}` robs of its last key is null, as in
+ * kube-apiserver. The caller decodes, defaults and checks the object.
  * Throws ApplyConflict unless `force`; PatchError 400 for another version or managedFields in the configuration, 500 for
  * fields that the kind does not have (kube-apiserver's status for it).
  */

@@ -1,3 +1,5 @@
+import { isObject } from './json.ts';
+
 /**
  * Sets of field paths as server-side apply keeps them (structured-merge-diff, fieldpath), and their form in
  * managedFields. A step of a path is written as there: 'f:name' a member, 'k:{"port":80}' an element by its keys,
@@ -43,12 +45,12 @@ export function collectFields(): FieldCollector {
 
 /** Of FieldsV1; whatever is not a set of fields there is left out. */
 export function parseFields(fieldsV1: unknown): FieldSet {
-  if (!isRecord(fieldsV1)) return noFields;
+  if (!isObject(fieldsV1)) return noFields;
   const entries = Object.entries(fieldsV1).filter(([step]) => step !== '.');
   return new Map(
     entries.map(([step, value]) => {
       const below = parseFields(value);
-      return [step, { member: below.size === 0 || (isRecord(value) && Object.hasOwn(value, '.')), below }];
+      return [step, { member: below.size === 0 || (isObject(value) && Object.hasOwn(value, '.')), below }];
     }),
   );
 }
@@ -156,6 +158,3 @@ function stepText(step: string): string {
       return `[${value}]`;
   }
 }
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,3 +1,5 @@
+import { isObject, same } from './json.ts';
+
 /**
  * A patch that cannot be applied. `status` is the answer that kube-apiserver gives: 400 for a patch that is malformed in
  * itself, 422 for one that does not fit the document, 500 where it lets its own error through.
@@ -115,7 +117,7 @@ function replace(document: unknown, path: readonly string[], value: unknown, ope
 }
 
 function test(document: unknown, path: readonly string[], expected: unknown, operation: Operation): unknown {
-  if (!isSame(valueAt(document, path, operation), expected)) throw unfit(operation, 'the value is another one');
+  if (!same(valueAt(document, path, operation), expected)) throw unfit(operation, 'the value is another one');
   return document;
 }
 
@@ -136,7 +138,7 @@ function edit(
 
 function valueAt(document: unknown, path: readonly string[], operation: Operation): unknown {
   return path.reduce((value: unknown, token) => {
-    if (!Array.isArray(value) && !isRecord(value)) throw unfit(operation, `nothing is below ${JSON.stringify(value)}`);
+    if (!Array.isArray(value) && !isObject(value)) throw unfit(operation, `nothing is below ${JSON.stringify(value)}`);
     return memberOf(value, token, operation);
   }, document);
 }
@@ -153,7 +155,7 @@ function set(parent: Container, token: string, value: unknown, operation: Operat
 
 function containerOf(value: unknown, operation: Operation): Container {
   if (Array.isArray(value)) return [...value];
-  if (isRecord(value)) return Object.fromEntries(Object.entries(value));
+  if (isObject(value)) return Object.fromEntries(Object.entries(value));
   throw unfit(operation, `nothing is below ${JSON.stringify(value)}`);
 }
 
@@ -168,17 +170,6 @@ function indexIn(token: string, length: number, operation: Operation): number {
   if (found < 0 || found >= length) throw unfit(operation, `index ${token} is out of range`);
   return found;
 }
-
-function isSame(a: unknown, b: unknown): boolean {
-  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, at) => isSame(item, b[at]));
-  if (!isRecord(a)) return a === b;
-  if (!isRecord(b)) return false;
-  const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && isSame(a[key], b[key]));
-}
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const unfit = ({ op, path }: Operation, why: string): PatchError =>
   new PatchError(422, `the JSON patch does not apply: ${op} ${JSON.stringify(path)}: ${why}`);

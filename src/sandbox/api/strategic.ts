@@ -1,3 +1,4 @@
+import { isObject } from './json.ts';
 import { PatchError } from './json-patch.ts';
 import { resolved, type Schema, schemaOfKind } from './kinds.ts';
 
@@ -283,6 +284,3 @@ const unknownDirective = (directive: unknown, where: unknown): PatchError =>
   directive === 'merge'
     ? new PatchError(500, 'merging lists cannot yet be specified in the patch')
     : new PatchError(500, `unknown patch type: ${String(directive)} in map: ${JSON.stringify(where)}`);
-
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,5 +1,6 @@
 /** Structural schemas: what a real kube-apiserver makes of a custom resource, and what it says against it. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { schemaOfKind } from '../../../src/sandbox/api/kinds.ts';
@@ -47,12 +48,26 @@ if (api !== undefined) {
 
 const thing = (spec: unknown) => ({ apiVersion: 'x.io/v1', kind: 'Thing', metadata: { name: 't' }, spec });
 
+// What the server says is kept for machines that have none: schema.test.ts.
+const golden: { readonly spec: unknown; readonly causes?: readonly string[]; readonly stored?: unknown }[] = [];
 for (const spec of cases) {
   test(`created with ${JSON.stringify(spec)}`, { skip }, async () => {
     const object = thing(spec);
-    compare(await send('POST', `${collection}?dryRun=All`, object), object);
+    const answer = await send('POST', `${collection}?dryRun=All`, object);
+    compare(answer, object);
+    const { causes } = (answer.json as Status).details ?? {};
+    golden.push(
+      causes === undefined
+        ? { spec, stored: (answer.json as { spec: unknown }).spec }
+        : { spec, causes: sorted(causes) },
+    );
   });
 }
+after(() => {
+  if (process.env['UPDATE_GOLDEN'] !== '1' || golden.length === 0) return;
+  const lines = golden.map((one) => JSON.stringify(one)).join(',\n');
+  writeFileSync(new URL('golden/schema.json', import.meta.url), `[\n${lines}\n]\n`);
+});
 
 test('combinations of good and bad values are judged alike', { skip }, async () => {
   const parts = fc.uniqueArray(fc.constantFrom(...cases.filter((one) => typeof one === 'object' && one !== null)), {
