@@ -64,7 +64,11 @@ export function resolve(ledger: Ledger, request: AddressRequest): Resolution {
   const inPools = held.filter(({ pool }) => pool !== undefined);
   const wish = goalOf(ledger, request, inPools);
   // A request that cannot be met changes nothing: the last good addresses stay.
-  const goal = wish.failure === undefined ? wish : { ...wish, keep: inPools, take: [] };
+  const goal =
+    wish.failure === undefined
+      ? // In numeric order, however it was found: equal decisions are equal to the last message.
+        { ...wish, keep: held.filter((slot) => wish.keep.includes(slot)) }
+      : { ...wish, keep: inPools, take: [] };
   const records = recordsOf(goal, request);
   const keep = goal.keep.map((slot) => holdingOf(slot, poolFor(ledger, slot, request)));
   const drop = held.filter((slot) => !goal.keep.includes(slot));

@@ -15,7 +15,7 @@ type Owner = { readonly namespace: string; readonly name: string };
 /** Who holds what, with the indexes that make each question cheap. Knows the rules of no request. */
 export class Ledger {
   readonly #slots = new Map<string, Slot>(); // address -> slot; none without users and retained
-  readonly #held = new Map<string, Set<Slot>>(); // uid -> slots
+  readonly #held = new Map<string, readonly Slot[]>(); // uid -> slots, in numeric order
   readonly #kept = new Map<string, Set<Slot>>(); // 'namespace/name' -> slots retained for it
   readonly #inPool = new Map<string, Set<Slot>>(); // pool -> slots
   readonly #taken = new Occupancy();
@@ -41,10 +41,10 @@ export class Ledger {
   }
   /** In numeric order, IPv4 first. */
   heldBy(uid: string): readonly Slot[] {
-    return sorted(this.#held.get(uid));
+    return this.#held.get(uid) ?? NOTHING;
   }
   retainedFor(owner: Owner): readonly Slot[] {
-    return sorted(this.#kept.get(nameOf(owner)));
+    return inOrder(this.#kept.get(nameOf(owner)) ?? NOTHING);
   }
   /** Slots with something retained, each once. */
   get retaining(): ReadonlySet<Slot> {
@@ -152,15 +152,20 @@ export class Ledger {
   }
 
   #addUser(slot: Slot, user: User): void {
-    if (!slot.users.has(user.uid)) this.#tally.add(slot.pool, user.namespace, slot);
+    if (!slot.users.has(user.uid)) {
+      this.#tally.add(slot.pool, user.namespace, slot);
+      const others = this.heldBy(user.uid);
+      this.#held.set(user.uid, others.length === 0 ? [slot] : inOrder([...others, slot]));
+    }
     slot.setUser(user);
-    link(this.#held, user.uid, slot);
   }
 
   #removeUser(slot: Slot, user: User): void {
     this.#tally.delete(slot.pool, user.namespace, slot);
     slot.deleteUser(user.uid);
-    unlink(this.#held, user.uid, slot);
+    const others = this.heldBy(user.uid).filter((each) => each !== slot);
+    if (others.length === 0) this.#held.delete(user.uid);
+    else this.#held.set(user.uid, others);
   }
 
   #open(ip: Ip, address: string, recorded: string): Slot {
@@ -211,9 +216,9 @@ export class Ledger {
 
 const NONE: ReadonlySet<Slot> = new Set();
 
-function sorted(slots: ReadonlySet<Slot> | undefined): readonly Slot[] {
-  return slots === undefined ? [] : [...slots].sort((a, b) => compareIps(a.ip, b.ip));
-}
+const NOTHING: readonly Slot[] = [];
+
+const inOrder = (slots: Iterable<Slot>): readonly Slot[] => [...slots].sort((a, b) => compareIps(a.ip, b.ip));
 
 function link(map: Map<string, Set<Slot>>, key: string, slot: Slot): void {
   const slots = map.get(key);

@@ -16,7 +16,7 @@ export class Slot {
   /** What all users share under; absent: no user, one who does not share, or (restored from elsewhere) a mixture. */
   group: string | undefined;
   /** Port -> its users; kept only while there is a group, so that the 10,000th user costs as much as the first. */
-  #ports = new Map<string, number>();
+  #ports: Map<string, number> | undefined;
 
   /** `address` is the text of `ip`, passed because its maker has it. */
   constructor(ip: Ip, address: string, recorded: string) {
@@ -51,7 +51,7 @@ export class Slot {
     if (this.#others(user.uid) === 0) return own !== undefined || this.#retentionAgainst(user) === undefined;
     if (this.group === undefined || this.group !== sharingGroup(user))
       return [...this.users.values()].every((other) => other.uid === user.uid || clashOf(user, other) === undefined);
-    return user.ports.every((port) => (this.#ports.get(port) ?? 0) <= (own?.ports.includes(port) ? 1 : 0));
+    return user.ports.every((port) => (this.#ports?.get(port) ?? 0) <= (own?.ports.includes(port) ? 1 : 0));
   }
 
   /** Why it may not, naming the first in the way; `undefined` when it may. */
@@ -98,14 +98,16 @@ export class Slot {
 
   #leaveGroup(): void {
     this.group = undefined;
-    this.#ports = new Map();
+    this.#ports = undefined;
   }
 
   #count({ ports }: User, step: number): void {
+    const counts = this.#ports ?? new Map<string, number>();
+    this.#ports = counts;
     for (const port of ports) {
-      const users = (this.#ports.get(port) ?? 0) + step;
-      if (users === 0) this.#ports.delete(port);
-      else this.#ports.set(port, users);
+      const users = (counts.get(port) ?? 0) + step;
+      if (users === 0) counts.delete(port);
+      else counts.set(port, users);
     }
   }
 }
