@@ -73,11 +73,10 @@ export function schemaNameOf(groupVersion: string, kind: string): string | undef
 
 /** The schema of a built-in kind, undefined of any other. Without a group, core wins where two groups share a name. */
 export function schemaOfKind(kind: string, group?: string): Schema | undefined {
+  const core = schemaNameOf('v1', kind);
+  if (core !== undefined && (group ?? '') === '') return schemas[core];
   const named = Object.keys(kinds).filter((id) => id.endsWith(`/${kind}`));
-  const wanted = named.filter(
-    (id) => group === undefined || (id.split('/').length === 2 ? '' : id.split('/')[0]) === group,
-  );
-  const id = wanted.find((candidate) => candidate === `v1/${kind}`) ?? wanted[0];
+  const id = named.find((candidate) => group === undefined || candidate.startsWith(`${group}/`));
   const name = id === undefined ? undefined : kinds[id];
   return name === undefined ? undefined : schemas[name];
 }
@@ -98,6 +97,16 @@ export function refsOf(schema: unknown): readonly string[] {
 
 /** The schema with its reference followed: `{$ref}` or, where a property adds facts of its own, `{allOf: [{$ref}], ...}`. */
 export function resolved(schema: Schema): Schema {
+  const known = followed.get(schema);
+  if (known !== undefined) return known;
+  const target = followReference(schema);
+  followed.set(schema, target);
+  return target;
+}
+
+const followed = new WeakMap<Schema, Schema>(); // schema -> with its reference followed
+
+function followReference(schema: Schema): Schema {
   const ref = schema.$ref ?? (schema.allOf?.length === 1 ? schema.allOf[0]?.$ref : undefined);
   if (ref === undefined) return schema;
   const target = schemas[ref.slice(refPrefix.length)];
