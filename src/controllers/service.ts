@@ -17,6 +17,7 @@ import { exponential } from '../work/backoff.ts';
 import { createLimiter, type Limiter } from '../work/limit.ts';
 import { createLoop, type Failing, type Retry } from '../work/loop.ts';
 import { createQueue, type Outcome } from '../work/queue.ts';
+import { inTurns, turn } from '../work/turns.ts';
 import { desire, serviceOf } from './service/desire.ts';
 import { createDrift } from './service/drift.ts';
 import { ensure } from './service/ensure.ts';
@@ -48,7 +49,7 @@ const BACKOFF = { baseMs: 1000, capMs: 300_000, jitter: 0.2 };
 /** Turns Services into load balancers, as long as this process leads. */
 export function createServiceController(collaborators: Collaborators): ServiceController {
   const { services, clock, random, log, metrics, leadership } = collaborators;
-  const { parts, close: closeParts } = partsOf(collaborators, nodesChanged, slicesChanged);
+  const { parts, close: closeParts } = partsOf(collaborators, (causeMs) => void nodesChanged(causeMs), slicesChanged);
   const { loadBalancers, selection, memos } = parts;
   const gone = new Map<string, ServiceRef[]>(); // key -> Services that had this key and may have left something
   const forced = new Set<string>(); // keys to look at although their Service has not changed
@@ -87,7 +88,10 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
       return leftover;
     }
     const isForced = forced.delete(key);
-    if (!isForced && memos.get(key)?.settled === service.metadata.resourceVersion) return leftover;
+    const memo = memos.get(key);
+    if (!isForced && memo?.settled === service.metadata.resourceVersion) return leftover;
+    delete memo?.settled; // until this run ends well: its retry must not look done
+    if (memo?.written?.object.metadata.resourceVersion === service.metadata.resourceVersion) delete memo.written;
     const late = () => failure('FL_RUN_DEADLINE', `no end after ${DEADLINE_MS / 1000} s`);
     const deadline = createDeadline(signal, clock, DEADLINE_MS, late);
     try {
@@ -191,7 +195,11 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     }
     const memo = memos.get(key);
     if (memo?.uid === now.metadata.uid) {
-      if (memo.written?.object.metadata.resourceVersion === now.metadata.resourceVersion) delete memo.written;
+      const { written } = memo;
+      const { resourceVersion } = now.metadata;
+      // Kept for the run under way, which began with an older copy; as the object that the store holds anyway.
+      if (written?.object.metadata.resourceVersion === resourceVersion) memo.written = { ...written, object: now };
+      else if (written?.from.includes(resourceVersion) === false) delete memo.written; // somebody else changed it since
       if (memo.settled === now.metadata.resourceVersion) return; // the echo of our own patch
     }
     if (needsSync(old, now, selection, changeOptions)) queue.add(key);
@@ -206,22 +214,26 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   }
 
   /** Queues those whose targets are others than in their last run. */
-  function nodesChanged(causeMs: number): void {
+  async function nodesChanged(causeMs: number): Promise<void> {
     let updates = 0;
-    for (const service of services.list()) {
-      const key = keyOf(service);
-      const known = memos.get(key)?.spec;
-      if (known === undefined || known.targetKind === 'none' || decide(service, selection).do !== 'ensure') continue;
-      try {
-        if (isEqual(desire(parts, service).spec.targets, known.targets)) continue;
-      } catch {
-        continue; // its own run tells what is wrong with it
+    for await (const some of inTurns(services.list())) {
+      for (const service of some.filter(hasOtherTargets)) {
+        updates += 1;
+        force(keyOf(service));
       }
-      updates += 1;
-      force(key);
     }
     metrics.observe('service_controller_nodesync_latency_seconds', {}, (clock.monotonicMs() - causeMs) / 1000);
     if (updates > 0) log.info({ services: updates }, 'targets changed');
+  }
+
+  function hasOtherTargets(service: Service): boolean {
+    const known = memos.get(keyOf(service))?.spec;
+    if (known === undefined || known.targetKind === 'none' || decide(service, selection).do !== 'ensure') return false;
+    try {
+      return !isEqual(desire(parts, service).spec.targets, known.targets);
+    } catch {
+      return false; // its own run tells what is wrong with it
+    }
   }
 
   /** A pod that is gone must not wait behind anything. */
@@ -361,6 +373,7 @@ function callOf(
     signal,
     log: withKey(log, key),
     limit: limiter.for(signal),
+    pause: turn,
     trace(step) {
       if (step.at === 'applied') {
         const outcome = step.error === undefined ? 'ok' : 'error';

@@ -14,6 +14,8 @@ import type {
 
 /** Rounds of diff and apply in one run: the second sees what the first could not know. */
 const ROUNDS = 2;
+/** Specs of an audit that are looked at in one go. */
+const TURN = 200;
 
 /**
  * Drives the parts of a provider: `ensure` and `remove` converge, `preview` and `audit` only read.
@@ -124,7 +126,8 @@ async function audit<Desired, Observed, Act extends Action>(
     else if (key !== undefined) byKey.set(key, observed);
   }
   const verdicts = new Map<string, Verdict>();
-  for (const spec of specs) {
+  for (const [index, spec] of specs.entries()) {
+    if (index % TURN === TURN - 1) await call.pause?.();
     verdicts.set(spec.uid, await verdictOf(parts, spec, byUid.get(spec.uid) ?? byKey.get(spec.key), call));
     byUid.delete(spec.uid);
     byKey.delete(spec.key);

@@ -321,6 +321,8 @@ export interface Call {
   readonly log: Log;
   /** The provider's limiter: wrap each request in it. */
   limit<T>(fn: () => Promise<T>, how?: { readonly class?: string; readonly priority?: number }): Promise<T>;
+  /** Lets everything else have its turn; awaited now and then in long loops. */
+  readonly pause?: () => Promise<void>;
   /** Told by `defineLoadBalancers` what a run is about to do; for events, metrics and tests. Providers need not call it. */
   readonly trace?: (step: Step) => void;
 }

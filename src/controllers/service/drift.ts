@@ -4,6 +4,7 @@ import type { DesiredLoadBalancer } from '../../core/service/desired.ts';
 import { drifted } from '../../core/service/events.ts';
 import { statusPatch } from '../../core/service/status.ts';
 import { decide, finalizerFor } from '../../core/service/wanted.ts';
+import { inTurns } from '../../work/turns.ts';
 import { desire } from './desire.ts';
 import { type Parts, tell } from './parts.ts';
 import { readLive } from './remove.ts';
@@ -31,23 +32,26 @@ export function createDrift(parts: Parts): Drift {
   async function check(signal: AbortSignal, { repair }: { readonly repair: boolean }): Promise<DriftReport> {
     const wanted = new Map<string, { readonly service: Service; readonly desired: DesiredLoadBalancer }>(); // uid -> both
     const unsettled: string[] = [];
-    for (const service of parts.services.list()) {
+    const look = (service: Service): void => {
       const key = keyOf(service);
       const what = decide(service, parts.selection);
       if (what.do === 'remove' || (what.do === 'undecided' && !repair)) unsettled.push(key);
-      if (what.do !== 'ensure') continue;
+      if (what.do !== 'ensure') return;
       try {
         wanted.set(service.metadata.uid, { service, desired: desire(parts, service) });
       } catch {
         unsettled.push(key); // the run of this key meets the same error, and tells it
       }
-    }
+    };
+    for await (const some of inTurns(parts.services.list())) for (const service of some) look(service);
     const specs = [...wanted.values()].map(({ desired }) => desired.spec);
     const audit = await parts.loadBalancers.audit(specs, parts.call(signal, 'audit'));
     let settled = 0;
-    for (const { service, desired } of wanted.values()) {
-      if (isSettled(parts, service, desired, audit, repair)) settled += 1;
-      else unsettled.push(keyOf(service));
+    for await (const some of inTurns([...wanted.values()])) {
+      for (const { service, desired } of some) {
+        if (isSettled(parts, service, desired, audit, repair)) settled += 1;
+        else unsettled.push(keyOf(service));
+      }
     }
     await orphans(audit, signal);
     return { unsettled, settled };

@@ -53,7 +53,9 @@ export async function ensure(
     await start.end();
     if (cause === 'hosts') hostsUpdated(metrics, (clock.monotonicMs() - startMs) / 1000);
     const outcome = await publish(parts, { service, memo, spec, progress, applied, cause, options: options() }, signal);
-    return outcome ?? (recheckMs === undefined ? undefined : { requeueAfterMs: recheckMs - clock.monotonicMs() });
+    if (outcome !== undefined || recheckMs === undefined) return outcome;
+    delete memo.settled; // what is held is looked at again
+    return { requeueAfterMs: recheckMs - clock.monotonicMs() };
   } finally {
     await start.end();
   }

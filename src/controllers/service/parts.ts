@@ -67,10 +67,12 @@ export interface Memo {
   spec?: LoadBalancerSpec;
   /** The last run ended with a published ingress. */
   serving?: true;
+  /** Something of it was deleted in the cloud, by this run or one before. */
+  removing?: true;
   /** Targets whose removal is held: id -> monotonic ms of the first time (core/service/floor.ts). */
   held?: ReadonlyMap<string, number>;
-  /** After a patch, until the watch brings it: the copy that was patched, and what became of it. */
-  written?: { readonly base: string; readonly object: Service };
+  /** What our last patch made, and the versions from which our patches led to it: a run goes on from there, whatever copy it began with. */
+  written?: { readonly from: readonly string[]; readonly object: Service };
 }
 
 export class Memos {

@@ -1,5 +1,5 @@
 import { keyOf, type Service } from '../../core/objects.ts';
-import type { Action, ServiceRef } from '../../core/provider.ts';
+import type { ServiceRef } from '../../core/provider.ts';
 import { deleted, deleting, warning } from '../../core/service/events.ts';
 import { clearPatch, statusPatch } from '../../core/service/status.ts';
 import { type Decision, settle, type Undecided } from '../../core/service/wanted.ts';
@@ -18,11 +18,11 @@ export async function remove(
   decision: Extract<Decision, { do: 'remove' }>,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const applied: Action[] = [];
+  const memo = parts.memos.of(service, key);
   const call = parts.call(signal, key, (step) => {
     if (step.at !== 'apply') return;
-    if (applied.length === 0 && parts.loadBalancers.selfCleaning !== true) tell(parts, service, deleting);
-    applied.push(step.action);
+    if (memo.removing === undefined && parts.loadBalancers.selfCleaning !== true) tell(parts, service, deleting);
+    memo.removing = true;
   });
   const removal = await parts.loadBalancers.remove({ uid: service.metadata.uid, key }, call);
   const now = latest(parts, service);
@@ -38,8 +38,8 @@ export async function remove(
     ...(annotations === undefined ? {} : { annotations }),
   });
   const after = await writeStatus(parts, now, patch, signal);
-  for (const event of removal.events ?? (applied.length > 0 ? [deleted] : []))
-    tell(parts, service, event, applied.length > 0);
+  const { removing = false } = memo;
+  for (const event of removal.events ?? (removing ? [deleted] : [])) tell(parts, service, event, removing);
   parts.memos.forget(key);
   if (after !== undefined && patch !== undefined) parts.memos.of(service, key).settled = after.metadata.resourceVersion;
   return undefined;

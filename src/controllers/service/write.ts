@@ -6,10 +6,10 @@ import { isNotFound } from '../../kube/request.ts';
 import { resources } from '../../kube/resource.ts';
 import type { Parts } from './parts.ts';
 
-/** The newest copy that this process knows: what a patch of ours returned, until the watch has brought it. */
+/** What our own patches made of this copy; the copy itself when there were none, or when somebody else changed it. */
 export function latest({ memos }: Pick<Parts, 'memos'>, service: Service): Service {
   const written = memos.get(keyOf(service))?.written;
-  return written?.base === service.metadata.resourceVersion ? written.object : service;
+  return written?.from.includes(service.metadata.resourceVersion) === true ? written.object : service;
 }
 
 /**
@@ -30,9 +30,10 @@ export async function writeStatus(
   try {
     const object = await patches.strategic<Service>(target, patch, signal);
     const memo = memos.of(service, keyOf(service));
-    // A second patch of one run starts from the first one's answer: the store's copy stays the base of both.
-    const base = memo.written?.object === service ? memo.written.base : service.metadata.resourceVersion;
-    memo.written = { base, object };
+    const { resourceVersion } = service.metadata;
+    const { from, object: last } = memo.written ?? {};
+    const isOurs = last?.metadata.resourceVersion === resourceVersion;
+    memo.written = { from: [...(isOurs ? (from ?? []) : []), resourceVersion], object };
     return object;
   } catch (error) {
     if (isNotFound(error)) return undefined;
