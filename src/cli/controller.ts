@@ -8,7 +8,7 @@ import { createMetrics } from '../obs/metrics.ts';
 import { systemClock } from '../work/clock.ts';
 import { type Command, type Input, InputError, type Terminal, type Values } from './command.ts';
 import { connect } from './connect.ts';
-import { controllerFlags, controllersOf, flagProblems, inertGiven } from './controller-flags.ts';
+import { controllerFlags, controllersOf, flagProblems, inertGiven } from './flag-table.ts';
 import { loadProvider } from './provider.ts';
 import { providerConfig } from './provider-config.ts';
 import { version } from './version.ts';

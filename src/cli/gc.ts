@@ -9,7 +9,7 @@ import { resources } from '../kube/resource.ts';
 import { systemClock } from '../work/clock.ts';
 import { type Command, InputError, type Terminal, type Values } from './command.ts';
 import { connect, listOf } from './connect.ts';
-import { clusterFlags, providerFlags } from './controller-flags.ts';
+import { clusterFlags, leaseFlags, providerFlags } from './flag-table.ts';
 import { parse } from './flags.ts';
 import { loadOnprem } from './provider.ts';
 import { callFor } from './replica.ts';
@@ -32,20 +32,7 @@ export const command: Command = {
       .filter(({ name }) => ['provider', 'load-balancer-class'].includes(name))
       .map((flag) => (flag.name === 'provider' ? { ...flag, default: 'onprem', choices: ['onprem'] } : flag)),
     ...clusterFlags,
-    {
-      name: 'leader-elect-resource-name',
-      value: 'NAME',
-      help: 'The Lease',
-      parse: parse.text,
-      default: 'fairlead-controller',
-    },
-    {
-      name: 'leader-elect-resource-namespace',
-      value: 'NAMESPACE',
-      help: 'Where the Lease is',
-      parse: parse.text,
-      default: 'kube-system',
-    },
+    ...leaseFlags,
   ],
   examples: ['fairlead gc', 'fairlead gc --delete', 'fairlead gc --release-all --delete'],
   async run({ flags }, terminal) {

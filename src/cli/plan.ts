@@ -7,7 +7,7 @@ import { print } from '../kube/json.ts';
 import { resources } from '../kube/resource.ts';
 import { type Command, type Input, InputError, type Terminal } from './command.ts';
 import { connect } from './connect.ts';
-import { clusterFlags, providerFlags } from './controller-flags.ts';
+import { clusterFlags, namespaceFlag, outputFlag, providerFlags } from './flag-table.ts';
 import { parse } from './flags.ts';
 import { type Manifest, readManifests } from './manifest.ts';
 import { type PoolPlan, planPools, poolText } from './plan-pools.ts';
@@ -42,23 +42,8 @@ export const command: Command = {
       parse: parse.list,
       repeats: true,
     },
-    {
-      name: 'namespace',
-      aliases: ['n'],
-      value: 'NAMESPACE',
-      help: 'Of svc/NAME',
-      parse: parse.text,
-      default: 'default',
-    },
-    {
-      name: 'output',
-      aliases: ['o'],
-      value: 'FORMAT',
-      help: 'How to print',
-      parse: parse.oneOf('text', 'json'),
-      default: 'text',
-      choices: ['text', 'json'],
-    },
+    namespaceFlag,
+    outputFlag('text', 'json'),
     ...providerFlags.map((flag) => (flag.name === 'provider' ? { ...flag, default: 'onprem' } : flag)),
     ...clusterFlags,
   ],

@@ -5,7 +5,7 @@ import type { Client } from '../kube/request.ts';
 import { resources } from '../kube/resource.ts';
 import { type Command, InputError, type Terminal } from './command.ts';
 import { connect, listOf } from './connect.ts';
-import { clusterFlags } from './controller-flags.ts';
+import { clusterFlags, leaseFlags, outputFlag } from './flag-table.ts';
 import { parse } from './flags.ts';
 import { age, paint, table } from './table.ts';
 
@@ -55,29 +55,8 @@ export const command: Command = {
       help: 'Services of one namespace [all]',
       parse: parse.text,
     },
-    {
-      name: 'output',
-      aliases: ['o'],
-      value: 'FORMAT',
-      help: 'How to print',
-      parse: parse.oneOf('table', 'json'),
-      default: 'table',
-      choices: ['table', 'json'],
-    },
-    {
-      name: 'leader-elect-resource-name',
-      value: 'NAME',
-      help: 'The Lease',
-      parse: parse.text,
-      default: 'fairlead-controller',
-    },
-    {
-      name: 'leader-elect-resource-namespace',
-      value: 'NAMESPACE',
-      help: 'Where the Lease is',
-      parse: parse.text,
-      default: 'kube-system',
-    },
+    outputFlag('table', 'json'),
+    ...leaseFlags,
   ],
   examples: ['fairlead status', 'fairlead status -n web -o json'],
   async run({ flags }, terminal) {

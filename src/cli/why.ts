@@ -8,8 +8,7 @@ import { print } from '../kube/json.ts';
 import { resources } from '../kube/resource.ts';
 import { type Command, InputError, type Terminal } from './command.ts';
 import { connect } from './connect.ts';
-import { clusterFlags, providerFlags } from './controller-flags.ts';
-import { parse } from './flags.ts';
+import { clusterFlags, namespaceFlag, outputFlag, providerFlags } from './flag-table.ts';
 import { serviceNamed } from './plan.ts';
 import { viewing } from './provider-config.ts';
 import { createReplica } from './replica.ts';
@@ -33,23 +32,8 @@ export const command: Command = {
   usage: 'svc/NAME',
   maxArgs: 1,
   flags: [
-    {
-      name: 'namespace',
-      aliases: ['n'],
-      value: 'NAMESPACE',
-      help: 'Of svc/NAME',
-      parse: parse.text,
-      default: 'default',
-    },
-    {
-      name: 'output',
-      aliases: ['o'],
-      value: 'FORMAT',
-      help: 'How to print',
-      parse: parse.oneOf('text', 'json'),
-      default: 'text',
-      choices: ['text', 'json'],
-    },
+    namespaceFlag,
+    outputFlag('text', 'json'),
     ...providerFlags.map((flag) =>
       flag.name === 'provider' ? { ...flag, default: 'onprem', choices: ['onprem'] } : flag,
     ),

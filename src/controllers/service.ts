@@ -1,29 +1,25 @@
 import { isEqual } from '../core/equal.ts';
 import { failure } from '../core/errors.ts';
-import { type EndpointSlice, type KubeObject, keyOf, type Service } from '../core/objects.ts';
-import type { Call, Log, ServiceRef } from '../core/provider.ts';
+import { keyOf, type Service } from '../core/objects.ts';
+import type { ServiceRef } from '../core/provider.ts';
 import { needsSync } from '../core/service/changes.ts';
 import { causeOf } from '../core/service/desired.ts';
 import { failureOf, verdictOf } from '../core/service/retry.ts';
 import { stateOf } from '../core/service/state.ts';
 import { statusPatch } from '../core/service/status.ts';
-import { createTargetCache } from '../core/service/targets.ts';
-import { decide, defaultClasses, finalizerFor, selectionOf } from '../core/service/wanted.ts';
+import { decide, finalizerFor } from '../core/service/wanted.ts';
 import { createDeadline } from '../kube/deadline.ts';
-import { resources } from '../kube/resource.ts';
-import { createStore, type Store } from '../kube/store.ts';
 import type { Sample } from '../obs/metrics.ts';
 import { exponential } from '../work/backoff.ts';
-import { createLimiter, type Limiter } from '../work/limit.ts';
 import { createLoop, type Failing, type Retry } from '../work/loop.ts';
 import { createQueue, type Outcome } from '../work/queue.ts';
-import { inTurns, turn } from '../work/turns.ts';
-import { desire, serviceOf } from './service/desire.ts';
+import { inTurns } from '../work/turns.ts';
+import { desire } from './service/desire.ts';
 import { createDrift } from './service/drift.ts';
 import { ensure } from './service/ensure.ts';
-import { createMembership } from './service/membership.ts';
-import { type Collaborators, Memos, type Parts, tell } from './service/parts.ts';
+import { type Collaborators, tell } from './service/parts.ts';
 import { decideByEvidence, remove, removeGone } from './service/remove.ts';
+import { partsOf } from './service/wire.ts';
 import { latest, writeStatus } from './service/write.ts';
 
 export interface ServiceController {
@@ -41,8 +37,6 @@ const CONCURRENCY = 10;
 const CONCURRENCY_SELF_CLEANING = 32;
 /** A run that takes longer is ended and tried again; waits are values, so nothing takes so long by itself. */
 const DEADLINE_MS = 120_000;
-/** Of a provider that names no rate of its own. */
-const REQUESTS_AT_ONCE = 64;
 /** controllers.md, error kinds: transient. */
 const BACKOFF = { baseMs: 1000, capMs: 300_000, jitter: 0.2 };
 
@@ -175,8 +169,10 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   ): Promise<void> {
     const now = latest(parts, service);
     const options = { nowMs: clock.now(), finalizer: finalizerFor(service) };
+    const { exists } = verdict.failure;
+    const outcome = { state: 'error' as const, verdict, ...(exists === undefined ? {} : { exists }) };
     try {
-      const after = await writeStatus(parts, now, statusPatch(now, { state: 'error', verdict }, options), signal);
+      const after = await writeStatus(parts, now, statusPatch(now, outcome, options), signal);
       // An input that must change first is as good as settled: only its next change is work.
       const memo = memos.of(service, keyOf(service));
       if (after !== undefined && verdict.retry === 'onChange') memo.settled = after.metadata.resourceVersion;
@@ -301,90 +297,4 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
       for (const uid of uids) for (const service of services.by('uid', uid)) force(keyOf(service));
     },
   };
-}
-
-function partsOf(
-  collaborators: Collaborators,
-  onNodePass: (causeMs: number) => void,
-  onSlice: (serviceKey: string) => void,
-): { readonly parts: Parts; close(): Promise<void> } {
-  const { provider, nodes, clock, metrics, watch } = collaborators;
-  const { loadBalancers } = provider;
-  if (loadBalancers === undefined) throw new TypeError(`provider "${provider.name}" has no load balancers`);
-  const limiter = createLimiter({
-    clock,
-    classes: { default: { concurrency: REQUESTS_AT_ONCE } },
-    waited: (seconds) => metrics.observe('fairlead_cloud_throttle_wait_seconds', { provider: provider.name }, seconds),
-  });
-  const filtered = loadBalancers.interpret !== undefined;
-  const membership = createMembership({ nodes, clock, filtered, onPass: onNodePass });
-  let slices: Store<EndpointSlice> | undefined;
-
-  function watchedSlices(): Store<EndpointSlice> {
-    if (slices === undefined) {
-      slices = createStore<EndpointSlice>({ indexes: { service: serviceOf } });
-      slices.onChange((old, now) => {
-        for (const key of new Set([old, now].flatMap((slice) => (slice === undefined ? [] : serviceOf(slice)))))
-          onSlice(key);
-      });
-      watch(resources.endpointslices, slices as unknown as Store<KubeObject>);
-    }
-    if (slices.synced) return slices;
-    // Nothing read yet is not the same as no endpoints.
-    throw failure('FL_KUBE_UNSYNCED', 'the EndpointSlices have not been read yet', { retryAfterMs: 200 });
-  }
-
-  return {
-    parts: {
-      ...collaborators,
-      loadBalancers,
-      selection: selectionOf(collaborators.classes ?? defaultClasses(provider, collaborators)),
-      memos: new Memos(),
-      cache: createTargetCache(),
-      members: () => membership.current().members,
-      slices: watchedSlices,
-      call: (signal, key, trace) => callOf(collaborators, limiter, signal, key, trace),
-    },
-    async close() {
-      membership.stop();
-      await limiter.close();
-    },
-  };
-}
-
-/** What a provider gets for one run: its end, a log that names the Service, and a place in the limiter. */
-function callOf(
-  { clock, log, metrics }: Collaborators,
-  limiter: Limiter,
-  signal: AbortSignal,
-  key: string,
-  trace: Call['trace'],
-): Call {
-  let phase: { readonly at: string; readonly sinceMs: number } | undefined;
-  const enter = (at: string) => {
-    const nowMs = clock.monotonicMs();
-    if (phase !== undefined) {
-      const labels = { controller: 'service', phase: phase.at };
-      metrics.observe('fairlead_reconcile_duration_seconds', labels, (nowMs - phase.sinceMs) / 1000);
-    }
-    phase = at === 'progress' ? undefined : { at, sinceMs: nowMs };
-  };
-  return {
-    signal,
-    log: withKey(log, key),
-    limit: limiter.for(signal),
-    pause: turn,
-    trace(step) {
-      if (step.at === 'applied') {
-        const outcome = step.error === undefined ? 'ok' : 'error';
-        metrics.count('fairlead_actions_total', { controller: 'service', kind: step.action.kind, outcome });
-      } else if (step.at !== phase?.at) enter(step.at);
-      trace?.(step);
-    },
-  };
-}
-
-function withKey(log: Log, key: string): Log {
-  const add = (level: keyof Log) => (fields: object, message: string) => log[level]({ key, ...fields }, message);
-  return { debug: add('debug'), info: add('info'), warn: add('warn'), error: add('error') };
 }

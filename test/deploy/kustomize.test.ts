@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { controllerFlags, flagProblems } from '../../src/cli/controller-flags.ts';
+import { controllerFlags, flagProblems } from '../../src/cli/flag-table.ts';
 import { parseFlags } from '../../src/cli/flags.ts';
 import { ask, kubectl } from '../kube/ask.ts';
 import { ensureKube, howToGetKube } from '../kube/build.ts';

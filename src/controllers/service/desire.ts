@@ -1,4 +1,4 @@
-import { type EndpointSlice, keyOf, type Service } from '../../core/objects.ts';
+import { keyOf, type Service } from '../../core/objects.ts';
 import { type DesiredLoadBalancer, desiredOf } from '../../core/service/desired.ts';
 import type { Parts } from './parts.ts';
 
@@ -12,10 +12,4 @@ export function desire(parts: Parts, service: Service): DesiredLoadBalancer {
     slices: () => slices().by('service', keyOf(service)),
     cache,
   });
-}
-
-/** Index of the slices' store: the Service that a slice belongs to (EndpointSlice API, kubernetes.io/service-name). */
-export function serviceOf({ metadata: { namespace = '', labels } }: EndpointSlice): readonly string[] {
-  const name = labels?.['kubernetes.io/service-name'];
-  return name === undefined ? [] : [`${namespace}/${name}`];
 }

@@ -1,13 +1,14 @@
 import { keyOf, type Service } from '../../core/objects.ts';
 import type { Audit } from '../../core/provider.ts';
-import type { DesiredLoadBalancer } from '../../core/service/desired.ts';
+import { causeOf, type DesiredLoadBalancer } from '../../core/service/desired.ts';
 import { drifted } from '../../core/service/events.ts';
 import { statusPatch } from '../../core/service/status.ts';
 import { decide, finalizerFor } from '../../core/service/wanted.ts';
+import { list } from '../../kube/list.ts';
+import { resources } from '../../kube/resource.ts';
 import { inTurns } from '../../work/turns.ts';
 import { desire } from './desire.ts';
 import { type Parts, tell } from './parts.ts';
-import { readLive } from './remove.ts';
 import { latest } from './write.ts';
 
 /** Leftovers are looked at for so long before `--delete-orphans` takes them away. */
@@ -61,22 +62,36 @@ export function createDrift(parts: Parts): Drift {
     const nowMs = parts.clock.monotonicMs();
     parts.metrics.orphans(audit.orphans.size);
     for (const id of orphanSince.keys()) if (!audit.orphans.has(id)) orphanSince.delete(id);
+    const due: string[] = [];
     for (const [id, actions] of audit.orphans) {
       const sinceMs = orphanSince.get(id) ?? nowMs;
       orphanSince.set(id, sinceMs);
       const targets = actions.map(({ target }) => target);
       if (sinceMs === nowMs) parts.log.warn({ orphan: id, targets }, 'orphan: no Service owns this');
-      if (!parts.deleteOrphans || nowMs - sinceMs < ORPHAN_AGE_MS) continue;
-      if (await isAlive(id, signal)) continue;
-      parts.log.info({ orphan: id, targets }, 'deleting orphan');
-      await parts.loadBalancers.remove({ uid: id, key: '' }, parts.call(signal, id));
+      if (parts.deleteOrphans && nowMs - sinceMs >= ORPHAN_AGE_MS) due.push(id);
     }
+    if (due.length > 0) await removeOrphans(due, signal);
   }
 
-  /** The store may be behind: nothing is deleted before the API server itself has said that the Service is gone. */
-  async function isAlive(uid: string, signal: AbortSignal): Promise<boolean> {
-    const service = parts.services.list().find(({ metadata }) => metadata.uid === uid);
-    return service !== undefined && (await readLive(parts.client, service, signal)) !== undefined;
+  /** The store may be behind: nothing is deleted before the API server itself has said that there is no such Service. */
+  async function removeOrphans(due: readonly string[], signal: AbortSignal): Promise<void> {
+    const { client, clock, log, loadBalancers } = parts;
+    try {
+      const { items } = await list<Service>({ client, resource: resources.services, timers: clock, signal });
+      const wanted = items.filter(({ spec }) => spec.type === 'LoadBalancer');
+      const alive = new Set(wanted.flatMap((service) => [service.metadata.uid, keyOf(service)]));
+      for (const id of due.filter((each) => !alive.has(each))) {
+        log.info({ orphan: id }, 'deleting orphan');
+        const ref = id.includes('/') ? { uid: '', key: id } : { uid: id, key: '' };
+        await loadBalancers.remove(ref, parts.call(signal, id)).catch((error: unknown) => {
+          signal.throwIfAborted();
+          log.warn({ orphan: id, err: error }, 'orphan was not deleted');
+        });
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn({ err: error }, 'no orphan was deleted: the API server did not say which Services there are');
+    }
   }
 
   return { check };
@@ -95,10 +110,10 @@ function isSettled(
   const memo = parts.memos.of(service, key);
   if (verdict === undefined || 'error' in verdict) return false;
   if (verdict.actions.length > 0) {
-    const wasSettled = memo.settled === service.metadata.resourceVersion;
-    if (repair && wasSettled) {
+    // Since its last run, which ended well and for this very spec, nobody but an outsider can have changed it.
+    if (repair && memo.settled !== undefined && causeOf(memo.spec, spec) === 'none') {
       parts.metrics.drift('load balancer');
-      tell(parts, service, drifted(verdict.actions.map(({ target }) => target)));
+      tell(parts, service, drifted(verdict.actions.map(({ kind, target }) => `${kind} ${target}`)));
     }
     return false;
   }

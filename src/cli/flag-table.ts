@@ -66,11 +66,8 @@ export const providerFlags: readonly Flag[] = [
   },
 ];
 
-const electionFlags: readonly Flag[] = [
-  { name: 'leader-elect', help: 'Work only while holding the Lease', parse: parse.boolean, default: 'true' },
-  duration('leader-elect-lease-duration', 'Another may take the Lease after so long without renewal', '15s'),
-  duration('leader-elect-renew-deadline', 'Give up leading after so long without a renewal', '10s'),
-  duration('leader-elect-retry-period', 'Between two tries', '2s'),
+/** Which Lease the leader holds. */
+export const leaseFlags: readonly Flag[] = [
   {
     name: 'leader-elect-resource-name',
     value: 'NAME',
@@ -85,6 +82,37 @@ const electionFlags: readonly Flag[] = [
     parse: parse.text,
     default: 'kube-system',
   },
+];
+
+/** The first choice is the default. */
+export function outputFlag(...choices: readonly [string, ...string[]]): Flag {
+  return {
+    name: 'output',
+    aliases: ['o'],
+    value: 'FORMAT',
+    help: 'How to print',
+    parse: parse.oneOf(...choices),
+    default: choices[0],
+    choices,
+  };
+}
+
+/** The namespace of svc/NAME. */
+export const namespaceFlag: Flag = {
+  name: 'namespace',
+  aliases: ['n'],
+  value: 'NAMESPACE',
+  help: 'Of svc/NAME',
+  parse: parse.text,
+  default: 'default',
+};
+
+const electionFlags: readonly Flag[] = [
+  { name: 'leader-elect', help: 'Work only while holding the Lease', parse: parse.boolean, default: 'true' },
+  duration('leader-elect-lease-duration', 'Another may take the Lease after so long without renewal', '15s'),
+  duration('leader-elect-renew-deadline', 'Give up leading after so long without a renewal', '10s'),
+  duration('leader-elect-retry-period', 'Between two tries', '2s'),
+  ...leaseFlags,
   {
     name: 'leader-elect-resource-lock',
     value: 'KIND',

@@ -1,0 +1,38 @@
+import { failure } from '../../core/errors.ts';
+import type { EndpointSlice, KubeObject } from '../../core/objects.ts';
+import { resources } from '../../kube/resource.ts';
+import { createStore, type Store } from '../../kube/store.ts';
+import type { Collaborators } from './parts.ts';
+
+/** The Service that a slice belongs to (EndpointSlice API, kubernetes.io/service-name); none for foreign slices. */
+const serviceOf = ({ metadata: { namespace = '', labels } }: EndpointSlice): readonly string[] => {
+  const name = labels?.['kubernetes.io/service-name'];
+  return name === undefined ? [] : [`${namespace}/${name}`];
+};
+
+/**
+ * EndpointSlices, indexed by 'service'. The watch starts when they are first asked for: most providers never do.
+ * Throws FL_KUBE_UNSYNCED until they have been read: nothing read yet is not the same as no endpoints.
+ */
+export function createSlices(
+  watch: Collaborators['watch'],
+  onChange: (serviceKey: string) => void,
+): () => Store<EndpointSlice> {
+  let slices: Store<EndpointSlice> | undefined;
+
+  function start(): Store<EndpointSlice> {
+    const store = createStore<EndpointSlice>({ indexes: { service: serviceOf } });
+    store.onChange((old, now) => {
+      const keys = new Set([old, now].flatMap((slice) => (slice === undefined ? [] : serviceOf(slice))));
+      for (const key of keys) onChange(key);
+    });
+    watch(resources.endpointslices, store as unknown as Store<KubeObject>);
+    return store;
+  }
+
+  return () => {
+    slices ??= start();
+    if (slices.synced) return slices;
+    throw failure('FL_KUBE_UNSYNCED', 'the EndpointSlices have not been read yet', { retryAfterMs: 200 });
+  };
+}
