@@ -47,12 +47,11 @@ export async function apply(options: ApplyOptions, act: Act, { signal }: Call): 
 }
 
 async function release(
-  { allocator, commit, clock, book, onFreed }: ApplyOptions,
+  { allocator, commit, clock, onFreed }: ApplyOptions,
   act: Act,
   signal: AbortSignal,
 ): Promise<void> {
-  const { uid, addresses, retain, notes = [] } = act;
-  if (notes.length > 0) book.notes.set(uid, notes);
+  const { uid, addresses, retain } = act;
   await until(
     signal,
     freeing({ allocator, commit, onFreed }, { uid, addresses, ...(retain ? { retainAtMs: clock.now() } : {}) }),

@@ -25,7 +25,7 @@ export interface Observed {
   readonly frozen?: string;
   /** What was said of it already; undefined: this process has said nothing yet. */
   readonly told?: ReadonlySet<string>;
-  /** Why it lost addresses, until that is published. */
+  /** Why what it published could not be taken over, until something else is published. */
   readonly notes: readonly Note[];
   /** Set when addresses come from a plug-in. */
   readonly ipam?: {
@@ -46,8 +46,6 @@ export interface Act extends Action<Kind> {
   readonly request?: Desired;
   /** Of `release`: keep it for the Service's name. */
   readonly retain?: true;
-  /** Of `release`: to be told once it is published. */
-  readonly notes?: readonly Note[];
 }
 
 /** The decision, and whether the plug-in has to be asked first. */
@@ -57,21 +55,22 @@ export interface Resolution {
 }
 
 /**
- * Make before break: what is new is reserved before what is old is given up. Throws ProviderError 'invalid' or 'quota'
- * when the Service would be left with nothing; one that holds addresses keeps them instead (`progress` says why).
+ * Make before break: what is new is reserved before what is old is given up, and an address that is still published is
+ * not given up at all: until the world sees the new one, somebody else could publish it too (its own change of status
+ * brings the Service back here). Throws ProviderError 'invalid' or 'quota' when the Service would be left with nothing;
+ * one that holds addresses keeps them instead (`progress` says why).
  */
 export function diff(desired: Desired | undefined, observed: Observed): readonly (readonly Act[])[] {
   if (desired === undefined) return removal(observed);
   if (observed.frozen !== undefined) return frozen(observed.frozen, desired, observed);
   const { decision, claim } = resolve(desired, observed);
-  const releases = decision.release.map((holding) =>
-    release(holding.address, clearing(decision), observed, decision.notes),
-  );
+  const given = decision.release.filter(({ address }) => !observed.published.includes(address));
+  const releases = given.map(({ address }) => release(address, clearing(decision), observed));
   const isEmptied = decision.failure !== undefined && decision.keep.length === 0;
   if (isEmptied && releases.length === 0) throw bare(decision.failure as ProviderError, observed);
-  if (isEmptied) return [releases, ...unclaims(observed, decision.release)];
+  if (isEmptied) return [releases, ...unclaims(observed, given)];
   if (claim) return [[claimAct(desired, decision, observed)]];
-  return [reserves(desired, decision, observed), releases, ...unclaims(observed, decision.release)];
+  return [reserves(desired, decision, observed), releases, ...unclaims(observed, given)];
 }
 
 /** What the request comes to; with a plug-in, by the addresses that it gave. */
@@ -147,7 +146,7 @@ function unsaved(held: readonly Holding[], request: Desired, { uid, key, isDurab
     });
 }
 
-function release(address: string, reason: string, observed: Observed, notes: readonly Note[] = []): Act {
+function release(address: string, reason: string, observed: Observed): Act {
   const { uid, key, deleted, ipam } = observed;
   return {
     kind: 'release',
@@ -158,7 +157,6 @@ function release(address: string, reason: string, observed: Observed, notes: rea
     addresses: [address],
     // What a plug-in gave goes back to it: keeping it here would promise what is not ours.
     ...(deleted && ipam === undefined ? { retain: true as const } : {}),
-    ...(notes.length === 0 ? {} : { notes: notes.filter(({ reason }) => reason === 'ClearAssignment') }),
   };
 }
 

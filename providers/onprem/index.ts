@@ -98,6 +98,8 @@ function remembering(
       return;
     }
     const decision = allocator.decide(request);
+    if (decision.release.length > 0) book.leaving.add(uid);
+    else book.leaving.delete(uid);
     book.told.set(uid, new Set(remarksOf(decision).map(({ message }) => message)));
     const isOpen = decision.failure !== undefined || decision.shortfalls.length > 0 || decision.notes.length > 0;
     if (isOpen || keeper.frozen() !== undefined) {

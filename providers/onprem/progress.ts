@@ -79,24 +79,26 @@ function eventsOf(
   observed: Observed,
 ): readonly Event[] {
   const addresses = held.map(({ address }) => address);
-  const changes = changesOf(addresses, poolsOf(held), observed);
+  const changes = changesOf(addresses, poolsOf(held), decision, observed);
   const isFirstLook = observed.told === undefined && changes.length === 0 && observed.published.length > 0;
   const remarks = isFirstLook ? [] : remarksOf(decision).filter(({ message }) => observed.told?.has(message) !== true);
   return [...changes, ...(changes.length === 0 ? [] : desired.deprecated.map(deprecation)), ...remarks];
 }
 
-function changesOf(addresses: readonly string[], pools: string, observed: Observed): readonly Event[] {
-  const { published, publishedPool, notes } = observed;
+function changesOf(
+  addresses: readonly string[],
+  pools: string,
+  decision: Decision,
+  { published, publishedPool, notes }: Observed,
+): readonly Event[] {
   const lost = published.filter((address) => !addresses.includes(address));
   const gained = addresses.filter((address) => !published.includes(address));
   // The status was wiped: the address comes back, nothing was assigned.
   const isRestored = published.length === 0 && publishedPool === pools;
-  const cleared: readonly Note[] =
-    notes.length > 0 || lost.length === 0
-      ? notes
-      : [{ type: 'Normal', reason: 'ClearAssignment', message: `${lost.join(', ')} is given up` }];
+  const reasons = [...notes, ...decision.notes].filter(({ reason }) => reason === 'ClearAssignment');
+  const given: Note = { type: 'Normal', reason: 'ClearAssignment', message: `${lost.join(', ')} is given up` };
   return [
-    ...(lost.length === 0 ? [] : cleared),
+    ...(lost.length === 0 ? [] : reasons.length === 0 ? [given] : reasons),
     ...(gained.length === 0 || isRestored ? [] : [assigned(gained, lost.length < published.length)]),
   ];
 }

@@ -251,6 +251,8 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     readers.services.onChange((old, now) => {
       const [before, after] = [old as Service | undefined, now as Service | undefined];
       if (!viewer) gone.onService(before, after);
+      if (after !== undefined && book.leaving.has(after.metadata.uid))
+        resync('an address is no longer published', [after.metadata.uid]);
       if (before === undefined || before.metadata.uid === after?.metadata.uid) return;
       waiting.delete(before.metadata.uid);
       book.forget(before.metadata.uid);

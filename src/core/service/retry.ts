@@ -9,6 +9,8 @@ export interface Failure {
   /** Spec path or annotation at fault. */
   readonly field?: string;
   readonly retryAfterMs?: number;
+  /** False: nothing stands any more, for certain (`ErrorDetails.exists`). */
+  readonly exists?: false;
 }
 
 export interface FailureHistory {
@@ -68,13 +70,14 @@ export function failureOf(error: unknown): Failure {
     const message = error instanceof Error ? error.message : String(error);
     return { kind: errorCatalogue.FL_INTERNAL.kind, code: 'FL_INTERNAL', message };
   }
-  const { kind, code, message, field, retryAfterMs } = error;
+  const { kind, code, message, field, retryAfterMs, exists } = error;
   return {
     kind,
     code,
     message,
     ...(field === undefined ? {} : { field }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...(exists === false ? { exists } : {}),
   };
 }
 

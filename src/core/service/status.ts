@@ -79,10 +79,21 @@ export function statusPatch(service: Service, outcome: Outcome, options: StatusO
   return patchOf(service, {
     add: finalizer === undefined || isDeleting(service) ? [] : missing(service, finalizer),
     remove: [],
-    annotations: { ...options.annotations, ...('annotations' in outcome ? outcome.annotations : {}) },
+    annotations: { ...options.annotations, ...answersAfter(service, outcome) },
     conditions,
     ...(isNewIngress ? { ingress } : {}),
   });
+}
+
+/** The provider's; what it said of a load balancer that is gone for certain goes too. */
+function answersAfter(service: Service, outcome: Outcome): Readonly<Record<string, string | null>> {
+  if (outcome.state === 'error' && outcome.exists === false) {
+    const theirs = Object.keys(service.metadata.annotations ?? {}).filter(
+      (key) => isAnswer(key) && !key.startsWith('fairlead.dev/'),
+    );
+    return Object.fromEntries(theirs.map((key) => [key, null]));
+  }
+  return 'annotations' in outcome ? (outcome.annotations ?? {}) : {};
 }
 
 export interface ClearOptions {

@@ -70,7 +70,7 @@ test('a status wiped by hand gets the same address back, without an event of an 
   assert.equal(progress.state === 'ready' && progress.events, undefined);
 });
 
-test('a changed request is reserved before the old address is given up, and both are told', async () => {
+test('a changed request is reserved and published before the old address is given up, and both are told', async () => {
   const world = createWorld();
   world.pool('one', ['10.77.0.0/24']);
   world.pool('two', ['10.78.0.0/24']);
@@ -82,6 +82,8 @@ test('a changed request is reserved before the old address is given up, and both
   const before = world.cluster.writes.length;
   const progress = await controller.ensure('web/shop');
   await world.clock.advance(100);
+  assert.deepEqual(Object.keys(world.reserved()), ['10.77.0.0', '10.78.0.0']); // both, until its status was seen
+  await controller.settle();
   const blocks = world.cluster.writes.slice(before).filter(({ resource }) => resource.startsWith('ipblocks'));
   assert.deepEqual(
     blocks.map(({ verb, key }) => `${verb} ${key}`),

@@ -7,7 +7,7 @@ import { addressesOf, type Controller, createWorld, during, type World } from '.
 
 const BLOCKS = 'ipblocks.fairlead.dev';
 const blockWrites = ({ cluster }: World) =>
-  cluster.requests.filter(({ resource, verb }) => resource === BLOCKS && verb !== 'get');
+  cluster.requests.filter(({ resource, verb }) => resource === BLOCKS && verb !== 'get' && verb !== 'list');
 
 /** Runs all at once, each for itself. */
 const together = (controller: Controller, keys: readonly string[]) => Promise.allSettled(keys.map(controller.run));
@@ -237,13 +237,42 @@ test('a delete that comes late cannot take a reservation with it', async () => {
   });
   world.pool('one', ['10.77.0.0/24']);
   world.service('web/a');
-  world.service('web/b');
   const controller = await world.controller();
   await controller.ensure('web/a');
   await controller.remove('web/a');
+  assert.equal(lateMs, undefined);
+  world.service('web/b');
+  await world.clock.advance(1);
   await controller.ensure('web/b'); // before the delete arrives
+  const [before] = world.cluster.list(resources.ipblocks);
   await world.clock.advance(60_000);
+  assert.deepEqual(world.cluster.list(resources.ipblocks), [before]);
   await controller.settle();
+  assert.deepEqual(Object.values(world.reserved()), [['web/b']]);
+});
+
+test('a closed block is never written again: a reservation that comes during its deletion goes into the next one', async () => {
+  let lateMs: number | undefined = 200;
+  const world = createWorld({
+    delayMs: () => 5,
+    fault: (request) => {
+      if (!isBlock(request, 'remove') || lateMs === undefined) return undefined;
+      const fault: Fault = { code: unreachable, effect: { lateMs } };
+      lateMs = undefined;
+      return fault;
+    },
+  });
+  world.pool('one', ['10.77.0.0/24']);
+  world.service('web/a');
+  const controller = await world.controller();
+  await controller.ensure('web/a');
+  world.service('web/b');
+  await controller.remove('web/a'); // its delete is on its way
+  await controller.ensure('web/b');
+  assert.equal(lateMs, undefined);
+  const [before] = world.cluster.list(resources.ipblocks);
+  await world.clock.advance(60_000);
+  assert.deepEqual(world.cluster.list(resources.ipblocks), [before]);
   assert.deepEqual(Object.values(world.reserved()), [['web/b']]);
 });
 

@@ -32,7 +32,8 @@ async function harness(): Promise<Harness<Desired, Observed, Act>> {
   for (const { key, uid } of [first, other]) cluster.put(resources.services, serviceOf(key, uid));
 
   let context: FakeContext;
-  let starting: Promise<Runtime>;
+  let starting: Promise<Runtime> | undefined;
+  const started = async (): Promise<Runtime> => await (starting as Promise<Runtime>);
   function start(): void {
     context?.kill();
     processes += 1;
@@ -41,13 +42,13 @@ async function harness(): Promise<Harness<Desired, Observed, Act>> {
     starting.catch(() => {}); // told by the calls that wait for it
   }
   start();
-  const { parts: pure } = await during(clock, starting!);
+  const { parts: pure } = await during(clock, started());
 
   const parts: Parts = {
     ...pure,
-    observe: async (ref, call) => await (await starting).parts.observe(ref, call),
-    observeAll: async (call) => await (await starting).parts.observeAll(call),
-    apply: async (act, call) => await (await starting).parts.apply(act, call),
+    observe: async (ref, call) => await (await started()).parts.observe(ref, call),
+    observeAll: async (call) => await (await started()).parts.observeAll(call),
+    apply: async (act, call) => await (await started()).parts.apply(act, call),
   };
   return {
     parts,
@@ -86,7 +87,7 @@ async function harness(): Promise<Harness<Desired, Observed, Act>> {
     advance: async (ms) => await clock.advance(ms),
     async restart() {
       start();
-      await during(clock, starting);
+      await during(clock, started());
       return parts;
     },
     async close() {

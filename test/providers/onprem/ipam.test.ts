@@ -84,7 +84,7 @@ test('a changed request is claimed anew, and what is given up goes back', async 
   assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.40', '10.77.0.50']);
   world.service('web/a', { annotations: {} });
   await world.clock.advance(1);
-  await controller.ensure('web/a');
+  await controller.settle();
   assert.equal(addressesOf(world.at('web/a')).length, 1);
   assert.deepEqual(ipam.held(), addressesOf(world.at('web/a')));
 });
@@ -102,10 +102,17 @@ test('a crash between claim and block, and between block and release, leaves not
       return undefined;
     };
     const mortal: IpamPlugin = {
-      claim: async (wish, signal) => (
-        await step(), await ipam.plugin.claim(wish, signal).then(async (got) => (await step(), got))
-      ),
-      release: async (what, signal) => (await step(), await ipam.plugin.release(what, signal), await step()),
+      async claim(wish, signal) {
+        await step();
+        const addresses = await ipam.plugin.claim(wish, signal);
+        await step();
+        return addresses;
+      },
+      async release(what, signal) {
+        await step();
+        await ipam.plugin.release(what, signal);
+        await step();
+      },
     };
     world.pool('one', ['10.77.0.0/24']);
     world.service('web/a');

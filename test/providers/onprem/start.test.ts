@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { resources } from '../../../providers/onprem/index.ts';
 import type { Service } from '../../../src/core/objects.ts';
-import { addressesOf, createWorld, METALLB, type World } from './world.ts';
+import { addressesOf, type Controller, createWorld, METALLB, type World } from './world.ts';
 
 const kinds = ({ cluster }: World, from = 0) =>
   cluster.writes.slice(from).map(({ verb, resource, key }) => `${verb} ${resource} ${key}`);
@@ -292,22 +292,15 @@ test('a viewer answers like a controller and writes nothing', async () => {
   world.service('web/a');
   world.service('web/b');
   const viewer = await world.controller({ config: { viewer: true } });
-  const [[first]] = (await viewer.provider.loadBalancers.preview(
-    viewer.spec('web/a'),
-    ref(world, 'web/a'),
-    viewer.context.call(),
-  )) as [[{ target: string }]];
-  assert.equal(first.target, '10.77.0.1 (one)');
+  assert.equal(await previewed(viewer, world, 'web/a'), '10.77.0.1 (one)');
   await viewer.provider.loadBalancers.ensure(viewer.spec('web/a'), viewer.context.call());
-  const [[second]] = (await viewer.provider.loadBalancers.preview(
-    viewer.spec('web/b'),
-    ref(world, 'web/b'),
-    viewer.context.call(),
-  )) as [[{ target: string }]];
-  assert.equal(second.target, '10.77.0.2 (one)');
+  assert.equal(await previewed(viewer, world, 'web/b'), '10.77.0.2 (one)');
   await world.clock.advance(60_000);
   assert.deepEqual(kinds(world), []);
   assert.deepEqual(viewer.context.resyncs, []);
 });
 
-const ref = (world: World, key: string) => ({ uid: world.at(key).metadata.uid, key });
+async function previewed({ provider, context, spec }: Controller, world: World, key: string) {
+  const ref = { uid: world.at(key).metadata.uid, key };
+  return (await provider.loadBalancers.preview(spec(key), ref, context.call()))[0]?.[0]?.target;
+}

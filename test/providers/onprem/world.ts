@@ -39,6 +39,8 @@ export interface ControllerOptions {
 
 export type Outcome = Progress | { readonly error: string; readonly exists?: boolean };
 
+type Shown = Pick<Extract<Progress, { state: 'ready' }>, 'ingress' | 'annotations'>;
+
 /** A process: the provider, and as much of the service controller as publishes what it says. */
 export interface Controller {
   readonly context: FakeContext;
@@ -129,18 +131,26 @@ async function createController(
   const specOf = (key: string): LoadBalancerSpec =>
     desiredOf(world.at(key), { cluster: 'test', interpret: () => interpretation, members: [], slices: () => [] }).spec;
 
+  /** As a status patch, guarded by the version of the Service that the run was about. */
+  function show(service: Service, status: Shown): void {
+    if (world.at(keyOf(service))?.metadata.resourceVersion === service.metadata.resourceVersion && context.leads)
+      publish(world, keyOf(service), status);
+  }
+
   async function run(key: string): Promise<Progress> {
+    const service = world.at(key);
     const progress = await provider.loadBalancers.ensure(specOf(key), context.call());
-    if (progress.state === 'ready') publish(world, key, progress);
+    if (progress.state === 'ready') show(service, progress);
     return progress;
   }
 
   async function outcome(key: string): Promise<Outcome> {
+    const service = world.at(key);
     try {
       return await run(key);
     } catch (error) {
       if (!isProviderError(error)) throw error;
-      if (error.exists === false) publish(world, key, { ingress: [] });
+      if (error.exists === false) show(service, { ingress: [] });
       return { error: error.code, ...(error.exists === undefined ? {} : { exists: error.exists }) };
     }
   }
@@ -206,11 +216,7 @@ export async function during<T>(clock: VirtualClock, promise: Promise<T>): Promi
 }
 
 /** As the service controller's status patch. */
-function publish(
-  { cluster }: World,
-  key: string,
-  { ingress, annotations = {} }: Pick<Extract<Progress, { state: 'ready' }>, 'ingress' | 'annotations'>,
-): void {
+function publish({ cluster }: World, key: string, { ingress, annotations = {} }: Shown): void {
   const service = cluster.get(resources.services, key) as Service;
   const merged = { ...service.metadata.annotations, ...annotations };
   const metadata = {
