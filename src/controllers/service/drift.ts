@@ -1,5 +1,5 @@
 import { keyOf, type Service } from '../../core/objects.ts';
-import type { Audit } from '../../core/provider.ts';
+import type { Audit, LoadBalancerSpec } from '../../core/provider.ts';
 import { causeOf, type DesiredLoadBalancer } from '../../core/service/desired.ts';
 import { drifted } from '../../core/service/events.ts';
 import { statusPatch } from '../../core/service/status.ts';
@@ -8,7 +8,7 @@ import { list } from '../../kube/list.ts';
 import { resources } from '../../kube/resource.ts';
 import { inTurns } from '../../work/turns.ts';
 import { desire } from './desire.ts';
-import { type Parts, tell } from './parts.ts';
+import { type Memo, type Parts, tell } from './parts.ts';
 import { latest } from './write.ts';
 
 /** Leftovers are looked at for so long before `--delete-orphans` takes them away. */
@@ -97,6 +97,11 @@ export function createDrift(parts: Parts): Drift {
   return { check };
 }
 
+/** Labels and the like are no part of it: where they matter, their change is a run of its own (`ChangeOptions.facts`). */
+function isSpecOf({ spec: last }: Memo, spec: LoadBalancerSpec): boolean {
+  return last !== undefined && causeOf({ ...last, service: spec.service }, spec) === 'none';
+}
+
 /** True: backend and status show what they should. Marks the Service, so that its next event is no work. */
 function isSettled(
   parts: Parts,
@@ -111,7 +116,7 @@ function isSettled(
   if (verdict === undefined || 'error' in verdict) return false;
   if (verdict.actions.length > 0) {
     // Since its last run, which ended well and for this very spec, nobody but an outsider can have changed it.
-    if (repair && memo.settled !== undefined && causeOf(memo.spec, spec) === 'none') {
+    if (repair && memo.settled !== undefined && isSpecOf(memo, spec)) {
       parts.metrics.drift('load balancer');
       tell(parts, service, drifted(verdict.actions.map(({ kind, target }) => `${kind} ${target}`)));
     }
