@@ -29,7 +29,11 @@ export function chooseAddresses(
 }
 
 /** All that is wanted from the first pool that has it: the one asked for, else those open to the Service (rules 6-8). */
-export function choosePool(ledger: Ledger, request: AddressRequest, givingUp: readonly Slot[]): Choice {
+export function choosePool(
+  ledger: Ledger,
+  request: AddressRequest,
+  how: Pick<Drawing, 'givingUp' | 'pending'>,
+): Choice {
   const named = request.pool === undefined ? undefined : namedPool(ledger, request.pool, request);
   if (named instanceof Error) return { failure: named };
   const pools = named === undefined ? retainedFirst(ledger, request, openPools(ledger, request)) : [named];
@@ -38,7 +42,7 @@ export function choosePool(ledger: Ledger, request: AddressRequest, givingUp: re
   for (const families of preferences(request)) {
     const wants = families.map((family) => ({ family, count: request.count }));
     for (const pool of pools) {
-      const { ips, lack } = draw(ledger, pool, request, { wants, givingUp, pending: [] });
+      const { ips, lack } = draw(ledger, pool, request, { wants, ...how });
       if (lack === undefined) return { take: holdings(ips, pool) };
       lacks.push(lack);
     }

@@ -6,6 +6,7 @@ import { hasAll, list, namedPool } from './candidates.ts';
 import { chooseAddresses, chooseMore, choosePool, familiesIn, familyFailure, label } from './choose.ts';
 import { type Holding, type User, userOf } from './entry.ts';
 import type { Ledger } from './ledger.ts';
+import type { Drawing } from './offers.ts';
 import { isBuggy, isSelected } from './pools.ts';
 import type { AddressRequest } from './request.ts';
 import type { Slot } from './slot.ts';
@@ -141,7 +142,7 @@ function poolsGoal(ledger: Ledger, request: AddressRequest, names: readonly stri
       const failure = familyFailure([name], first as IpFamily, request.fields.pool);
       return { keep, take, why, failure };
     }
-    const part = complete(ledger, { ...request, families, pool: name }, here, givingUp);
+    const part = complete(ledger, { ...request, families, pool: name }, here, { givingUp, pending: take });
     if (part.failure !== undefined) return { keep, take, why, failure: part.failure };
     take.push(...part.take);
     missing.push(...part.missing);
@@ -156,34 +157,36 @@ function poolsGoal(ledger: Ledger, request: AddressRequest, names: readonly stri
 function poolGoal(ledger: Ledger, request: AddressRequest, held: readonly Slot[]): Goal {
   const { families, pool, count } = request;
   const right = held.filter((slot) => families.includes(slot.ip.family) && isIn(ledger, slot, pool));
-  const keep = kept(right, request);
   const why = (slot: Slot) => {
     if (!families.includes(slot.ip.family)) return `the Service has no ${label(slot.ip.family)} any more`;
     if (right.includes(slot)) return `more than the ${count} per family that are asked for`;
     return `${request.fields.pool} asks for pool ${JSON.stringify(pool)}`;
   };
-  if (keep.length === 0) return { keep, why, take: [], ...choosePool(ledger, request, held) };
-  const givingUp = held.filter((slot) => !keep.includes(slot));
-  const part = complete(ledger, request, keep, givingUp);
-  if (part.failure === undefined) return { keep, why, take: part.take, missing: part.missing };
-  // The family that is now required is not to be had beside the address held: both from another pool.
-  const anew = choosePool(ledger, request, held);
-  if ('failure' in anew) return { keep, why, take: [], failure: anew.failure };
+  for (const keep of keepable(right, request)) {
+    const givingUp = held.filter((slot) => !keep.includes(slot));
+    const { take, missing, failure } = complete(ledger, request, keep, { givingUp, pending: [] });
+    if (failure === undefined) return { keep, why, take, missing };
+  }
+  // Nothing is right, or the family that is now required is not to be had beside it: all from another pool.
+  const anew = choosePool(ledger, request, { givingUp: held, pending: [] });
+  if ('failure' in anew || right.length === 0) return { keep: [], why, take: [], ...anew };
   return { keep: [], take: anew.take, why: () => 'both families must come from one pool' };
 }
 
 /**
- * Of the right addresses the lowest, as many as are wanted. Of more than that, as between taking a new pair and giving
- * up the old address, those of a pool that has all.
+ * Which of the right addresses may stay, the best first: a pool's own that are all that is wanted, as between taking new
+ * ones and giving up the old; the lowest, as many as are wanted; a pool's own.
  */
-function kept(right: readonly Slot[], { families, count }: AddressRequest): readonly Slot[] {
+function keepable(right: readonly Slot[], { families, count }: AddressRequest): readonly (readonly Slot[])[] {
+  if (right.length === 0) return [];
   const lowest = (slots: readonly Slot[]) =>
     families.flatMap((family) => slots.filter(({ ip }) => ip.family === family).slice(0, count));
-  if (lowest(right).length === right.length) return right;
-  const choices = [...new Set(right.map(({ pool }) => pool))].map((name) =>
-    lowest(right.filter(({ pool }) => pool === name)),
-  );
-  return choices.find(({ length }) => length === families.length * count) ?? lowest(right);
+  const overall = lowest(right);
+  if (overall.length === right.length) return [overall];
+  const pools = [...new Set(right.map(({ pool }) => pool))];
+  const byPool = pools.map((name) => lowest(right.filter(({ pool }) => pool === name)));
+  const isAll = ({ length }: readonly Slot[]) => length === families.length * count;
+  return [...byPool.filter(isAll), overall, ...byPool.filter((slots) => !isAll(slots))];
 }
 
 /** What is still wanted beside the addresses held, from their pool. Fails if a whole family that must be there is not. */
@@ -191,11 +194,11 @@ function complete(
   ledger: Ledger,
   request: AddressRequest,
   keep: readonly Slot[],
-  givingUp: readonly Slot[],
+  how: Pick<Drawing, 'givingUp' | 'pending'>,
 ): { readonly take: readonly Holding[]; readonly missing: readonly Missing[]; readonly failure?: ProviderError } {
   const [first] = keep;
   if (first === undefined) {
-    const choice = choosePool(ledger, request, givingUp);
+    const choice = choosePool(ledger, request, how);
     return 'failure' in choice ? { take: [], missing: [], failure: choice.failure } : { ...choice, missing: [] };
   }
   const name = request.pool ?? first.pool;
@@ -209,7 +212,11 @@ function complete(
     const isHopeless = prefers && has === 0 && pool !== undefined && familiesIn(pool, [family]).length === 0;
     if (has === request.count || isHopeless) continue;
     const wants = [{ family, count: request.count - has }];
-    const more = chooseMore(ledger, request, name, { wants, givingUp, pending: take });
+    const more = chooseMore(ledger, request, name, {
+      wants,
+      givingUp: how.givingUp,
+      pending: [...how.pending, ...take],
+    });
     if (more.failure !== undefined && has === 0 && !prefers) return { take: [], missing: [], failure: more.failure };
     // More of a family as far as they go; a whole family entirely or not, as for a new Service.
     if (more.failure === undefined || has > 0) take.push(...more.take);

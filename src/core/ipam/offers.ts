@@ -43,12 +43,12 @@ const TRIES = 16;
 export function draw(ledger: Ledger, pool: Pool, request: AddressRequest, { wants, givingUp, pending }: Drawing): Draw {
   const user = userOf(request);
   const ips: Ip[] = [];
+  const taken = new Set(pending.map(({ address }) => address));
   const promised = pending.filter((holding) => holding.pool === pool.name);
   const spent = promised.map(({ address }) => costOf(ledger, pool, user.namespace, ledger.slot(address)));
   let allowance = spent.reduce<number>((left, cost) => left - cost, quotaLeft(ledger, pool, user.namespace, givingUp));
   for (const { family, count } of wants) {
     const wanted = ips.length + count;
-    const taken = new Set<string>();
     for (const own of [false, true]) {
       // Without allowance only what the namespace has already; with it that is among the rest.
       if (own === allowance > 0) continue;

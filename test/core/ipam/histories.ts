@@ -117,6 +117,17 @@ export const anyRequest: fc.Arbitrary<AddressRequest> = fc
     }),
   );
 
+/** Besides, one address from each of several pools. */
+export const richRequest: fc.Arbitrary<AddressRequest> = fc.oneof(
+  { weight: 4, arbitrary: anyRequest },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(anyRequest, fc.shuffledSubarray([...poolNames], { minLength: 1 }))
+      .map(([{ pool: _, ...rest }, pools]) => ({ ...rest, pools, addresses: [], count: 1 })),
+  },
+);
+
 export type Command =
   | { readonly do: 'allocate'; readonly request: AddressRequest }
   | { readonly do: 'release'; readonly uid: string; readonly retainAtMs?: number }
@@ -124,10 +135,13 @@ export type Command =
   | { readonly do: 'purge'; readonly nowMs: number }
   | { readonly do: 'setPools'; readonly pools: readonly PoolText[] };
 
-export const commands = (texts: fc.Arbitrary<readonly PoolText[]>): fc.Arbitrary<readonly Command[]> =>
+export const commands = (
+  texts: fc.Arbitrary<readonly PoolText[]>,
+  requests: fc.Arbitrary<AddressRequest>,
+): fc.Arbitrary<readonly Command[]> =>
   fc.array(
     fc.oneof(
-      { weight: 6, arbitrary: anyRequest.map((each): Command => ({ do: 'allocate', request: each })) },
+      { weight: 6, arbitrary: requests.map((each): Command => ({ do: 'allocate', request: each })) },
       {
         weight: 2,
         arbitrary: fc
@@ -144,7 +158,7 @@ export const commands = (texts: fc.Arbitrary<readonly PoolText[]>): fc.Arbitrary
         weight: 1,
         arbitrary: fc
           .record({
-            request: anyRequest,
+            request: requests,
             published: fc.array(fc.oneof(address('ipv4'), address('ipv6')), { maxLength: 2 }),
           })
           .map((each): Command => ({ do: 'adopt', ...each })),
