@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream';
 import type { TransportResponse } from '../../kube/request.ts';
 import { protobufType, readProtobuf } from './protobuf.ts';
-import { badRequest, type StatusError, unauthorized } from './status.ts';
+import { badRequest, failed, type StatusError, unauthorized } from './status.ts';
 import { type Handler, TextBody } from './transport.ts';
 
 export interface ListenOptions {
@@ -31,7 +31,8 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-const mostBodyBytes = 8 * 2 ** 20;
+/** As kube-apiserver: etcd takes no larger object. */
+const mostBodyBytes = 3 * 2 ** 20;
 
 /** Serves the handler over HTTP, one connection error for each one that the handler rejects with. `isIssued`: tokens besides the admin's. */
 export async function listenHttp(
@@ -89,7 +90,7 @@ function listenOn(server: Server, host: string, port: number): Promise<number> {
   });
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: TransportResponse): void {
+function send(response: ServerResponse, { status, headers, body }: TransportResponse): void {
   const known = headers as Record<string, string>;
   if (body instanceof TextBody) {
     response.writeHead(status, { ...known, 'content-length': body.text.length }).end(body.text);
@@ -98,7 +99,7 @@ function send(request: IncomingMessage, response: ServerResponse, { status, head
   response.writeHead(status, known);
   response.flushHeaders();
   pipeline(body, response, (error) => {
-    if (error) request.socket.destroy();
+    if (error) response.destroy();
   });
 }
 
@@ -116,6 +117,10 @@ async function serve(
       return;
     }
     const body = await read(request);
+    if (body === undefined) {
+      fail(response, tooLarge());
+      return;
+    }
     const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
     const sent = parsed(response, () => textual(headers, body));
     if (sent === undefined) return;
@@ -125,12 +130,15 @@ async function serve(
       ...sent,
       signal: gone.signal,
     });
-    send(request, response, answer);
+    send(response, answer);
   } catch {
-    // The handler only rejects where a fault breaks the connection: break it.
-    request.socket.destroy();
+    // The handler only rejects where a fault breaks the connection, and reading where the client did: break it.
+    response.destroy();
   }
 }
+
+const tooLarge = (): StatusError =>
+  failed(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${mostBodyBytes}`);
 
 const refuse = (response: ServerResponse): void => fail(response, unauthorized());
 
@@ -148,15 +156,16 @@ function parsed<T>(response: ServerResponse, read: () => T): T | undefined {
   }
 }
 
-async function read(request: IncomingMessage): Promise<Buffer> {
+/** Read to its end, so that the answer is not lost in a broken connection; undefined when it is too large. */
+async function read(request: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
     bytes += chunk.length;
-    if (bytes > mostBodyBytes) throw new Error('the body of the request is too large');
+    if (bytes <= mostBodyBytes) chunks.push(chunk);
+    else chunks.length = 0;
   }
-  return Buffer.concat(chunks);
+  return bytes > mostBodyBytes ? undefined : Buffer.concat(chunks);
 }
 
 /** The request as text: a protobuf body is read here, so that the rest of the server knows JSON only. */
