@@ -33,10 +33,13 @@ export interface ServiceController {
 
 /** Of keys that no user waits for: the first list, node changes, drift, a provider's wish. */
 const LOW_PRIORITY = -100;
+const USER_PRIORITY = 0;
 const CONCURRENCY = 10;
 const CONCURRENCY_SELF_CLEANING = 32;
 /** A run that takes longer is ended and tried again; waits are values, so nothing takes so long by itself. */
 const DEADLINE_MS = 120_000;
+/** The same for the bulk read of everything, which a cloud may throttle. */
+const AUDIT_DEADLINE_MS = 300_000;
 /** controllers.md, error kinds: transient. */
 const BACKOFF = { baseMs: 1000, capMs: 300_000, jitter: 0.2 };
 
@@ -74,6 +77,16 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   });
 
   async function reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
+    const late = () => failure('FL_RUN_DEADLINE', `no end after ${DEADLINE_MS / 1000} s`);
+    const deadline = createDeadline(signal, clock, DEADLINE_MS, late);
+    try {
+      return await reconcileWithin(key, deadline.signal);
+    } finally {
+      deadline.end();
+    }
+  }
+
+  async function reconcileWithin(key: string, signal: AbortSignal): Promise<Outcome> {
     const leftover = await removeAllGone(key, signal);
     const service = services.get(key);
     if (service === undefined) {
@@ -86,13 +99,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     if (!isForced && memo?.settled === service.metadata.resourceVersion) return leftover;
     delete memo?.settled; // until this run ends well: its retry must not look done
     if (memo?.written?.object.metadata.resourceVersion === service.metadata.resourceVersion) delete memo.written;
-    const late = () => failure('FL_RUN_DEADLINE', `no end after ${DEADLINE_MS / 1000} s`);
-    const deadline = createDeadline(signal, clock, DEADLINE_MS, late);
-    try {
-      return (await act(latest(parts, service), key, deadline.signal)) ?? leftover;
-    } finally {
-      deadline.end();
-    }
+    return (await act(latest(parts, service), key, signal)) ?? leftover;
   }
 
   async function act(service: Service, key: string, signal: AbortSignal): Promise<Outcome> {
@@ -215,7 +222,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     for await (const some of inTurns(services.list())) {
       for (const service of some.filter(hasOtherTargets)) {
         updates += 1;
-        force(keyOf(service));
+        targetsChanged(keyOf(service), causeMs);
       }
     }
     metrics.observe('service_controller_nodesync_latency_seconds', {}, (clock.monotonicMs() - causeMs) / 1000);
@@ -235,7 +242,14 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   /** A pod that is gone must not wait behind anything. */
   function slicesChanged(key: string): void {
     const service = services.get(key);
-    if (service !== undefined && decide(service, selection).do === 'ensure') force(key, 0);
+    if (service !== undefined && decide(service, selection).do === 'ensure')
+      targetsChanged(key, clock.monotonicMs(), USER_PRIORITY);
+  }
+
+  function targetsChanged(key: string, causeMs: number, priority?: number): void {
+    const memo = memos.get(key);
+    if (memo !== undefined) memo.targetsSinceMs ??= causeMs;
+    force(key, priority);
   }
 
   function force(key: string, priority = LOW_PRIORITY): void {
@@ -244,14 +258,18 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   }
 
   async function check(how: { readonly repair: boolean }): Promise<void> {
+    const late = () => failure('FL_RUN_DEADLINE', `no end of the audit after ${AUDIT_DEADLINE_MS / 1000} s`);
+    const deadline = createDeadline(working, clock, AUDIT_DEADLINE_MS, late);
     try {
-      const { unsettled, settled } = await drift.check(working, how);
+      const { unsettled, settled } = await drift.check(deadline.signal, how);
       log.info({ settled, unsettled: unsettled.length, repair: how.repair }, 'audit');
       for (const key of unsettled) force(key);
     } catch (error) {
       if (working.aborted) return;
       log.warn({ err: error }, 'audit failed');
       if (!how.repair) for (const service of services.list()) force(keyOf(service));
+    } finally {
+      deadline.end();
     }
   }
 

@@ -1,3 +1,4 @@
+import { isProviderError } from '../../core/errors.ts';
 import { keyOf, type Service } from '../../core/objects.ts';
 import { type DesiredLoadBalancer, desiredOf } from '../../core/service/desired.ts';
 import type { Parts } from './parts.ts';
@@ -9,7 +10,18 @@ export function desire(parts: Parts, service: Service): DesiredLoadBalancer {
     cluster,
     ...(loadBalancers.interpret === undefined ? {} : { interpret: loadBalancers.interpret }),
     members: members(),
-    slices: () => slices().by('service', keyOf(service)),
+    slices: () => slices.now().by('service', keyOf(service)),
     cache,
   });
+}
+
+/** The same; what it needs and has not been read yet is waited for. */
+export async function desireSoon(parts: Parts, service: Service, signal: AbortSignal): Promise<DesiredLoadBalancer> {
+  try {
+    return desire(parts, service);
+  } catch (error) {
+    if (!isProviderError(error) || error.code !== 'FL_KUBE_UNSYNCED') throw error;
+  }
+  await parts.slices.read(signal);
+  return desire(parts, service);
 }

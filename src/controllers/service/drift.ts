@@ -7,7 +7,7 @@ import { decide, finalizerFor } from '../../core/service/wanted.ts';
 import { list } from '../../kube/list.ts';
 import { resources } from '../../kube/resource.ts';
 import { inTurns } from '../../work/turns.ts';
-import { desire } from './desire.ts';
+import { desireSoon } from './desire.ts';
 import { type Memo, type Parts, tell } from './parts.ts';
 import { latest } from './write.ts';
 
@@ -33,18 +33,18 @@ export function createDrift(parts: Parts): Drift {
   async function check(signal: AbortSignal, { repair }: { readonly repair: boolean }): Promise<DriftReport> {
     const wanted = new Map<string, { readonly service: Service; readonly desired: DesiredLoadBalancer }>(); // uid -> both
     const unsettled: string[] = [];
-    const look = (service: Service): void => {
+    const look = async (service: Service): Promise<void> => {
       const key = keyOf(service);
       const what = decide(service, parts.selection);
       if (what.do === 'remove' || (what.do === 'undecided' && !repair)) unsettled.push(key);
       if (what.do !== 'ensure') return;
       try {
-        wanted.set(service.metadata.uid, { service, desired: desire(parts, service) });
+        wanted.set(service.metadata.uid, { service, desired: await desireSoon(parts, service, signal) });
       } catch {
         unsettled.push(key); // the run of this key meets the same error, and tells it
       }
     };
-    for await (const some of inTurns(parts.services.list())) for (const service of some) look(service);
+    for await (const some of inTurns(parts.services.list())) for (const service of some) await look(service);
     const specs = [...wanted.values()].map(({ desired }) => desired.spec);
     const audit = await parts.loadBalancers.audit(specs, parts.call(signal, 'audit'));
     let settled = 0;

@@ -2,12 +2,12 @@ import { isEqual } from '../../core/equal.ts';
 import type { Service } from '../../core/objects.ts';
 import type { Action, LoadBalancerSpec, Progress } from '../../core/provider.ts';
 import { causeOf, type DesiredLoadBalancer } from '../../core/service/desired.ts';
-import { ensuring, eventsOf, removalHeld } from '../../core/service/events.ts';
+import { type EventText, ensuring, eventsOf, removalHeld } from '../../core/service/events.ts';
 import { holdRemovals } from '../../core/service/floor.ts';
 import { type StatusOptions, statusPatch } from '../../core/service/status.ts';
 import type { Decision } from '../../core/service/wanted.ts';
 import type { Outcome } from '../../work/queue.ts';
-import { desire } from './desire.ts';
+import { desireSoon } from './desire.ts';
 import { type Memo, type Parts, tell } from './parts.ts';
 import { latest, writeStatus } from './write.ts';
 
@@ -27,10 +27,10 @@ export async function ensure(
 ): Promise<Outcome> {
   const { loadBalancers, clock, memos, metrics } = parts;
   const memo = memos.of(service, key);
-  const desired = desire(parts, service);
+  const desired = await desireSoon(parts, service, signal);
   const { spec, recheckMs } = floored(parts, service, memo, desired);
   const cause = causeOf(memo.spec, spec);
-  if (cause !== 'none') for (const event of desired.warnings) tell(parts, service, event);
+  if (cause !== 'none') warn(parts, service, memo, desired.warnings);
   const options = (): StatusOptions => ({
     nowMs: clock.now(),
     finalizer: decision.finalizer,
@@ -51,7 +51,9 @@ export async function ensure(
     const startMs = clock.monotonicMs();
     const progress = await loadBalancers.ensure(spec, call);
     await start.end();
-    if (cause === 'hosts') hostsUpdated(metrics, (clock.monotonicMs() - startMs) / 1000);
+    if (cause === 'hosts')
+      hostsUpdated(metrics, clock.monotonicMs(), { startMs, sinceMs: memo.targetsSinceMs ?? startMs });
+    delete memo.targetsSinceMs;
     const outcome = await publish(parts, { service, memo, spec, progress, applied, cause, options: options() }, signal);
     if (outcome !== undefined || recheckMs === undefined) return outcome;
     delete memo.settled; // what is held is looked at again
@@ -118,10 +120,20 @@ function announce(
   };
 }
 
-function hostsUpdated(metrics: Parts['metrics'], seconds: number): void {
+function hostsUpdated(
+  metrics: Parts['metrics'],
+  nowMs: number,
+  { startMs, sinceMs }: { readonly startMs: number; readonly sinceMs: number },
+): void {
   metrics.count('service_controller_loadbalancer_sync_total', {});
-  metrics.observe('service_controller_update_loadbalancer_host_latency_seconds', {}, seconds);
-  metrics.observe('fairlead_target_update_seconds', {}, seconds);
+  metrics.observe('service_controller_update_loadbalancer_host_latency_seconds', {}, (nowMs - startMs) / 1000);
+  metrics.observe('fairlead_target_update_seconds', {}, (nowMs - sinceMs) / 1000);
+}
+
+/** What is new of them. */
+function warn(parts: Parts, service: Service, memo: Memo, warnings: readonly EventText[]): void {
+  for (const event of warnings) if (memo.warned?.has(event.message) !== true) tell(parts, service, event);
+  memo.warned = new Set(warnings.map(({ message }) => message));
 }
 
 interface Run {

@@ -1,4 +1,4 @@
-import type { EndpointSlice, KubeObject, Node, Service } from '../../core/objects.ts';
+import type { KubeObject, Node, Service } from '../../core/objects.ts';
 import type { Call, Clock, LoadBalancerSpec, LoadBalancers, Log, Provider, ResourceName } from '../../core/provider.ts';
 import type { EventText } from '../../core/service/events.ts';
 import type { Member } from '../../core/service/nodes.ts';
@@ -10,6 +10,7 @@ import type { Client } from '../../kube/request.ts';
 import type { Store } from '../../kube/store.ts';
 import type { Metrics } from '../../obs/metrics.ts';
 import type { Timers } from '../../work/clock.ts';
+import type { Slices } from './slices.ts';
 
 /** From the flags; controllers.md, "Flags". */
 export interface ServiceOptions {
@@ -50,8 +51,7 @@ export interface Parts extends Collaborators {
   readonly selection: Selection;
   /** The target nodes as of the last pass. */
   readonly members: () => readonly Member[];
-  /** EndpointSlices, indexed by 'service'; the watch starts when they are first asked for. */
-  readonly slices: () => Store<EndpointSlice>;
+  readonly slices: Slices;
   readonly cache: TargetCache;
   /** A call for one Service, with its deadline. */
   readonly call: (signal: AbortSignal, key: string, trace?: Call['trace']) => Call;
@@ -67,6 +67,10 @@ export interface Memo {
   spec?: LoadBalancerSpec;
   /** The last run ended with a published ingress. */
   serving?: true;
+  /** Warnings about its input that were told: said once, however often it is looked at. */
+  warned?: ReadonlySet<string>;
+  /** Monotonic ms of the first change of nodes or endpoints that the cloud has not accepted yet. */
+  targetsSinceMs?: number;
   /** Something of it was deleted in the cloud, by this run or one before. */
   removing?: true;
   /** Targets whose removal is held: id -> monotonic ms of the first time (core/service/floor.ts). */

@@ -10,19 +10,21 @@ const serviceOf = ({ metadata: { namespace = '', labels } }: EndpointSlice): rea
   return name === undefined ? [] : [`${namespace}/${name}`];
 };
 
-/**
- * EndpointSlices, indexed by 'service'. The watch starts when they are first asked for: most providers never do.
- * Throws FL_KUBE_UNSYNCED until they have been read: nothing read yet is not the same as no endpoints.
- */
-export function createSlices(
-  watch: Collaborators['watch'],
-  onChange: (serviceKey: string) => void,
-): () => Store<EndpointSlice> {
+export interface Slices {
+  /** Indexed by 'service'. Throws FL_KUBE_UNSYNCED until they have been read: nothing read yet is not the same as no endpoints. */
+  now(): Store<EndpointSlice>;
+  /** Resolves when they have been read. */
+  read(signal: AbortSignal): Promise<void>;
+}
+
+/** EndpointSlices. The watch starts when they are first asked for: most providers never do. */
+export function createSlices(watch: Collaborators['watch'], onChange: (serviceKey: string) => void): Slices {
   let slices: Store<EndpointSlice> | undefined;
 
   function start(): Store<EndpointSlice> {
     const store = createStore<EndpointSlice>({ indexes: { service: serviceOf } });
-    store.onChange((old, now) => {
+    store.onChange((old, now, initial) => {
+      if (initial) return; // nobody has decided anything without them
       const keys = new Set([old, now].flatMap((slice) => (slice === undefined ? [] : serviceOf(slice))));
       for (const key of keys) onChange(key);
     });
@@ -30,9 +32,15 @@ export function createSlices(
     return store;
   }
 
-  return () => {
-    slices ??= start();
-    if (slices.synced) return slices;
-    throw failure('FL_KUBE_UNSYNCED', 'the EndpointSlices have not been read yet', { retryAfterMs: 200 });
+  return {
+    now() {
+      slices ??= start();
+      if (slices.synced) return slices;
+      throw failure('FL_KUBE_UNSYNCED', 'the EndpointSlices have not been read yet', { retryAfterMs: 200 });
+    },
+    async read(signal) {
+      slices ??= start();
+      await slices.whenSynced(signal);
+    },
   };
 }
