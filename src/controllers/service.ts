@@ -17,7 +17,7 @@ import { inTurns } from '../work/turns.ts';
 import { desire } from './service/desire.ts';
 import { createDrift } from './service/drift.ts';
 import { ensure } from './service/ensure.ts';
-import { type Collaborators, tell } from './service/parts.ts';
+import { type Collaborators, isNewSpec, tell } from './service/parts.ts';
 import { decideByEvidence, remove, removeGone } from './service/remove.ts';
 import { partsOf } from './service/wire.ts';
 import { latest, writeStatus } from './service/write.ts';
@@ -139,7 +139,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     const service = services.get(key);
     const during = duringOf(service, key);
     if (during === 'hosts') metrics.count('service_controller_nodesync_error_total', {});
-    const nodes = memos.get(key)?.spec?.targets.map(({ node }) => node) ?? [];
+    const nodes = memos.get(key)?.tried?.targets.map(({ node }) => node) ?? [];
     const verdict = verdictOf(failure, { ...failing, during, nodes });
     const fields = {
       key,
@@ -153,7 +153,8 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     const retry: Retry = typeof verdict.retry === 'number' ? { afterMs: verdict.retry } : verdict.retry;
     if (service === undefined) return retry;
     if (verdict.event !== undefined) tell(parts, service, verdict.event);
-    if (during !== 'remove') await showFailure(service, verdict, signal);
+    // A server that asks for a pause gets no further write now: the retry shows what there is to show.
+    if (during !== 'remove' && failure.code !== 'FL_KUBE_THROTTLED') await showFailure(service, verdict, signal);
     return retry;
   }
 
@@ -175,13 +176,14 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     signal: AbortSignal,
   ): Promise<void> {
     const now = latest(parts, service);
-    const options = { nowMs: clock.now(), finalizer: finalizerFor(service) };
+    const memo = memos.of(service, keyOf(service));
+    const options = { nowMs: clock.now(), finalizer: finalizerFor(service), specChanged: isNewSpec(memo) };
     const { exists } = verdict.failure;
     const outcome = { state: 'error' as const, verdict, ...(exists === undefined ? {} : { exists }) };
     try {
       const after = await writeStatus(parts, now, statusPatch(now, outcome, options), signal);
+      if (memo.tried !== undefined) memo.seen = memo.tried;
       // An input that must change first is as good as settled: only its next change is work.
-      const memo = memos.of(service, keyOf(service));
       if (after !== undefined && verdict.retry === 'onChange') memo.settled = after.metadata.resourceVersion;
     } catch (error) {
       log.debug({ key: keyOf(service), err: error }, 'failure was not shown'); // the retry shows it

@@ -8,7 +8,7 @@ import { type StatusOptions, statusPatch } from '../../core/service/status.ts';
 import type { Decision } from '../../core/service/wanted.ts';
 import type { Outcome } from '../../work/queue.ts';
 import { desireSoon } from './desire.ts';
-import { type Memo, type Parts, tell } from './parts.ts';
+import { isNewSpec, type Memo, type Parts, tell } from './parts.ts';
 import { latest, writeStatus } from './write.ts';
 
 /** A provider that is ready at once gets one patch; one that takes longer than this shows Provisioning first. */
@@ -31,15 +31,16 @@ export async function ensure(
   const { spec, recheckMs } = floored(parts, service, memo, desired);
   const cause = causeOf(memo.spec, spec);
   if (cause !== 'none') warn(parts, service, memo, desired.warnings);
+  memo.tried = spec;
   const options = (): StatusOptions => ({
     nowMs: clock.now(),
     finalizer: decision.finalizer,
-    specChanged: cause === 'spec',
+    specChanged: isNewSpec(memo),
     listeners: spec.listeners,
     shortfalls: desired.shortfalls,
     portErrors: desired.portErrors,
   });
-  const start = announce(parts, service, decision, options, signal);
+  const start = announce(parts, { service, memo, spec, options }, decision, signal);
   const applied: Action[] = [];
   const call = parts.call(signal, key, (step) => {
     if (step.at !== 'apply') return;
@@ -93,15 +94,15 @@ function floored(
  */
 function announce(
   parts: Parts,
-  service: Service,
+  { service, memo, spec, options }: Pick<Run, 'service' | 'memo' | 'spec'> & { readonly options: () => StatusOptions },
   decision: Extract<Decision, { do: 'ensure' }>,
-  options: () => StatusOptions,
   signal: AbortSignal,
 ): { readonly before: Promise<void>; end(): Promise<void> } {
   const { loadBalancers, clock, log } = parts;
   const write = async () => {
     const now = latest(parts, service);
     await writeStatus(parts, now, statusPatch(now, { state: 'started' }, options()), signal);
+    memo.seen = spec;
   };
   if (loadBalancers.selfCleaning !== true) {
     return { before: decision.hasFinalizer ? Promise.resolve() : write(), end: async () => {} };
@@ -157,6 +158,7 @@ async function publish(parts: Parts, run: Run, signal: AbortSignal): Promise<Out
   for (const event of eventsOf(progress, { cause, hosts: spec.targets.length })) tell(parts, service, event, isMoved);
   if (progress.state === 'pending') {
     delete memo.settled;
+    memo.seen = spec;
     return { requeueAfterMs: progress.retryAfterMs };
   }
   if (memo.serving === undefined && patch?.status?.loadBalancer !== undefined) {
@@ -164,6 +166,8 @@ async function publish(parts: Parts, run: Run, signal: AbortSignal): Promise<Out
   }
   memo.serving = true;
   memo.spec = spec;
+  delete memo.tried;
+  delete memo.seen;
   memo.settled = after.metadata.resourceVersion;
   return undefined;
 }

@@ -1,5 +1,6 @@
 import type { KubeObject, Node, Service } from '../../core/objects.ts';
 import type { Call, Clock, LoadBalancerSpec, LoadBalancers, Log, Provider, ResourceName } from '../../core/provider.ts';
+import { causeOf } from '../../core/service/desired.ts';
 import type { EventText } from '../../core/service/events.ts';
 import type { Member } from '../../core/service/nodes.ts';
 import type { TargetCache } from '../../core/service/targets.ts';
@@ -65,6 +66,10 @@ export interface Memo {
   settled?: string;
   /** The spec of the last run that succeeded. */
   spec?: LoadBalancerSpec;
+  /** The spec of the run under way, or of the last one when that did not succeed. */
+  tried?: LoadBalancerSpec;
+  /** The one of these that the conditions show to have been seen. */
+  seen?: LoadBalancerSpec;
   /** The last run ended with a published ingress. */
   serving?: true;
   /** Warnings about its input that were told: said once, however often it is looked at. */
@@ -77,6 +82,12 @@ export interface Memo {
   held?: ReadonlyMap<string, number>;
   /** What our last patch made, and the versions from which our patches led to it: a run goes on from there, whatever copy it began with. */
   written?: { readonly from: readonly string[]; readonly object: Service };
+}
+
+/** The spec that is tried is another than the one that succeeded, and the conditions do not say so yet. */
+export function isNewSpec({ spec, tried, seen }: Memo): boolean {
+  if (spec === undefined || tried === undefined || causeOf(spec, tried) !== 'spec') return false;
+  return seen === undefined || causeOf(seen, tried) === 'spec';
 }
 
 export class Memos {

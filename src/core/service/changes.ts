@@ -14,7 +14,8 @@ export interface ChangeOptions {
 
 /**
  * Whether a change of a Service is a reason to reconcile it; `old` is absent for a new one. Of an undecided Service only
- * the change that made it so is: somebody else's Service must not cost a look at each of its changes.
+ * the change that made it so is: somebody else's Service must not cost a look at each of its changes. Of one whose load
+ * balancer is being removed all but its status is: what we say there about the removal must not start it again.
  */
 export function needsSync(
   old: Service | undefined,
@@ -27,7 +28,7 @@ export function needsSync(
   if (needsUpdate(old, now, selection, options)) return true;
   switch (what) {
     case 'remove':
-      return true;
+      return !isEqual(withoutStatus(old), withoutStatus(now));
     case 'undecided':
       return decide(old, selection, options.legacy).do !== 'undecided' || old.metadata.uid !== now.metadata.uid;
     case 'ensure':
@@ -53,6 +54,10 @@ export function needsUpdate(old: Service, now: Service, selection: Selection, { 
     isDamaged(old, now) ||
     (facts === true && !isEqual(comparedFacts(old), comparedFacts(now)))
   );
+}
+
+function withoutStatus({ metadata: { resourceVersion: _, managedFields: __, ...metadata }, spec }: Service): unknown {
+  return { metadata, spec };
 }
 
 function compared({ metadata, spec }: Service): unknown {

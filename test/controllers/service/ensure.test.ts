@@ -139,13 +139,14 @@ test('a change of the spec is told once, moves the stamp of Provisioning, and Se
 
 test('while a changed spec is built, the old load balancer serves and says so', async (t) => {
   const rig = createRig(t);
-  await rig.start();
+  const replica = await rig.start();
   await rig.create('a');
   await rig.clock.advance(SOON_MS);
-  let waits = 1;
+  const patches = patchesOf(replica).length;
+  let waits = 10;
   rig.cloud.waits = () => {
     waits -= 1;
-    return waits < 0 ? undefined : { reason: 'changing', retryAfterMs: 20_000 };
+    return waits < 0 ? undefined : { reason: 'changing', retryAfterMs: 2000 };
   };
   await rig.edit('a', { spec: { ports: [{ port: 81, protocol: 'TCP' }] } });
   await rig.clock.advance(SOON_MS);
@@ -153,6 +154,7 @@ test('while a changed spec is built, the old load balancer serves and says so', 
   assert.deepEqual(rig.shown('a'), ['192.0.2.1']);
   await rig.clock.advance(20_000);
   assert.deepEqual(rig.conditions('a'), ['Provisioning False/Complete', 'Serving True/Serving']);
+  assert.equal(patchesOf(replica).length - patches, 2, 'ten waits for one reason are told once');
 });
 
 test('conditions of a settled Service are written once: nothing moves in an hour of audits', async (t) => {

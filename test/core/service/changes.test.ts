@@ -324,7 +324,27 @@ const syncs: readonly { name: string; old?: Side; now: Side; options?: ChangeOpt
     expected: true,
   },
   { name: 'a ClusterIP that gets the finalizer', old: clusterIP, now: left, expected: true },
-  { name: 'every change while it is deleted', old: leaving, now: leaving, expected: true },
+  {
+    name: 'a label that changes while it is deleted',
+    old: leaving,
+    now: { metadata: { ...leaving.metadata, labels: { a: 'b' } } },
+    expected: true,
+  },
+  {
+    name: 'a finalizer of another that goes while it is deleted',
+    old: { metadata: { ...leaving.metadata, finalizers: [STANDARD_FINALIZER, 'x.dev/y'] } },
+    now: leaving,
+    expected: true,
+  },
+  {
+    name: 'what is said on its conditions while it is deleted (our own write)',
+    old: leaving,
+    now: {
+      metadata: { ...leaving.metadata, resourceVersion: '8' },
+      status: { conditions: [condition('LoadBalancerProvisioning', 'True')] },
+    },
+    expected: false,
+  },
   { name: 'a resync without a change', old: {}, now: {}, expected: false },
   { name: 'a wish changed', old: {}, now: { spec: ports(81) }, expected: true },
   {
