@@ -114,7 +114,7 @@ export function createWaiting(options: WaitingOptions): Waiting {
     }
     await passing;
     // What came between the end of that pass and now.
-    if (freed.length > 0) await makeRoom([...freed.splice(0)]);
+    if (freed.length > 0 && !lifetime.signal.aborted) await makeRoom([...freed.splice(0)]);
   }
 
   return {

@@ -1,5 +1,7 @@
 import { isEqual } from '../equal.ts';
+import { compareIntervals } from '../net/cidr.ts';
 import { compareIps } from '../net/ip.ts';
+import type { IpFamily } from '../provider.ts';
 import { countWith } from './counts.ts';
 import type { Freed, User } from './entry.ts';
 import type { Ledger } from './ledger.ts';
@@ -63,7 +65,10 @@ export function usersOf(slot: Slot): readonly Pick<User, 'namespace' | 'name' | 
     .sort((a, b) => (`${a.namespace}/${a.name}/${a.uid}` < `${b.namespace}/${b.name}/${b.uid}` ? -1 : 1));
 }
 
-/** More available than before; all of it when somebody may take from the pool who could not, or needs less for it. */
+/**
+ * More available than before, and addresses that the pool had not; all of it when somebody may take from the pool who
+ * could not, or needs less for it.
+ */
 function freedIn(ledger: Ledger, pool: Pool, slots: readonly Slot[]): readonly Freed[] {
   const old = ledger.pools.get(pool.name);
   if (pool.disabled || isEqual(old, pool)) return [];
@@ -71,9 +76,32 @@ function freedIn(ledger: Ledger, pool: Pool, slots: readonly Slot[]): readonly F
   const before = old === undefined ? undefined : countWith(old, ledger.inPool(pool.name));
   const widened = old === undefined || !isEqual(accessOf(old), accessOf(pool));
   return (['ipv4', 'ipv6'] as const).flatMap((family) => {
-    const gained = now[family].available - (before === undefined || widened ? 0n : before[family].available);
+    const { available } = now[family];
+    if (old === undefined || before === undefined || widened)
+      return available > 0n ? [{ pool: pool.name, family, count: available }] : [];
+    const more = available - before[family].available;
+    let gained = addedBy(old, pool, family);
+    if (gained > available) gained = available;
+    if (gained < more) gained = more;
     return gained > 0n ? [{ pool: pool.name, family, count: gained }] : [];
   });
+}
+
+/** How many addresses the new ranges have that the old ones had not. */
+function addedBy(old: Pool, pool: Pool, family: IpFamily): bigint {
+  const of = ({ blocks }: Pool) => blocks.filter((block) => block.family === family).sort(compareIntervals);
+  const had = of(old);
+  let added = 0n;
+  for (const { first, last } of of(pool)) {
+    let next = first; // everything below is counted or was there
+    for (const block of had) {
+      if (block.last < next || block.first > last) continue;
+      if (block.first > next) added += block.first - next;
+      next = block.last + 1n;
+    }
+    if (next <= last) added += last - next + 1n;
+  }
+  return added;
 }
 
 const accessOf = ({ autoAssign, selection, disabled, quota }: Pool) => ({ autoAssign, selection, disabled, quota });

@@ -502,6 +502,24 @@ for (const { name, from, to, freed } of [
   },
   { name: 'a shorter range', from: [p('a', ['10.0.0.0/30'])], to: [p('a', ['10.0.0.0/31'])], freed: [] },
   {
+    name: 'another range, even a smaller one',
+    from: [p('a', ['10.0.0.0/30'])],
+    to: [p('a', ['10.0.1.0/31'])],
+    freed: [['a', 'ipv4', 2n]],
+  },
+  {
+    name: 'a range that begins and ends elsewhere',
+    from: [p('a', ['10.0.0.0/31', '10.0.0.4/30'])],
+    to: [p('a', ['10.0.0.1-10.0.0.5', '10.0.0.9/32'])],
+    freed: [['a', 'ipv4', 3n]],
+  },
+  {
+    name: 'the same addresses, written otherwise',
+    from: [p('a', ['10.0.0.0/31', '10.0.0.2/31'])],
+    to: [p('a', ['10.0.0.0-10.0.0.3'])],
+    freed: [],
+  },
+  {
     name: 'another family',
     from: [p('a', ['10.0.0.0/30'])],
     to: [p('a', ['10.0.0.0/30', 'fd00::/64'])],

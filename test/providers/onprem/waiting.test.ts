@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { resources } from '../../../providers/onprem/index.ts';
 import type { Service } from '../../../src/core/objects.ts';
 import { addressesOf, createWorld, type World } from './world.ts';
 
@@ -69,6 +70,14 @@ test('a Service that is deleted while it waits is served no more', async () => {
   await controller.remove('web/a');
   await world.clock.advance(100);
   assert.deepEqual(world.reserved()['10.77.0.0'], ['web/x']);
+});
+
+test("room that is made after the end is nobody's business, and does not keep the process busy for ever", async () => {
+  const { world, controller } = await full();
+  await controller.provider.close();
+  world.cluster.drop(resources.ipblocks, '10.77.0.0-24');
+  await world.clock.advance(100);
+  assert.deepEqual(world.reserved(), {});
 });
 
 test('a released address wakes those with its sharing key besides', async () => {
