@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { createLeader, type LeaderOptions } from '../controllers/leader.ts';
 import { isProviderError } from '../core/errors.ts';
 import { createHealth, type HealthOptions } from '../obs/health.ts';
@@ -37,6 +38,7 @@ async function serve(input: Input, terminal: Terminal): Promise<number> {
   const metrics = createMetrics({ provider: flags['provider'] as string });
   const client = connect(flags, terminal, metrics.client);
   const module = await loadProvider(flags['provider'] as string, terminal.cwd);
+  keepYoungGenerationSmall();
   const identity = `${hostname()}_${randomUUID()}`;
   log.info(
     {
@@ -80,6 +82,14 @@ async function serve(input: Input, terminal: Terminal): Promise<number> {
     await health.close();
     client.close();
   }
+}
+
+/**
+ * The young generation would grow to 32 MB and stay there: 30 MB of memory for nothing. Only once everything is loaded:
+ * another set of flags makes Node compile its own modules anew, half a second of start.
+ */
+function keepYoungGenerationSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
 }
 
 function leaseOf(flags: Values): Pick<LeaderOptions, 'lease'> {

@@ -65,10 +65,7 @@ async function create(): Promise<number> {
   const bare = await load({ client: bench.client, count: 2000, writers: 16, prefix: 'bare-' });
   say('create 2,000 Services, 16 writers, no controller', perSecond(2000, bare.creationMs));
   await addPool(bench, '10.200.0.0/16');
-  const controller = await startController(bench.guard, bench.api, 'create', [
-    '--log-level=warn',
-    '--load-balancer-class=bench/ours',
-  ]);
+  const controller = await startController(bench.guard, bench.api, 'create', ['--load-balancer-class=bench/ours']);
   const ours = await load({
     client: bench.client,
     count: 2000,
@@ -134,7 +131,7 @@ async function waiting(metallbRate: number | undefined, parts: ReadonlySet<strin
   say('create 10,000 Services, 16 writers, no controller', perSecond(count, created.creationMs));
   const rate = await patchRate(bench);
   say("the server's own rate of bare status patches", `${rate.toFixed(0)}/s`);
-  const controller = await startController(bench.guard, bench.api, 'wait', ['--log-level=warn']);
+  const controller = await startController(bench.guard, bench.api, 'wait');
   await settled(controller);
   const addressed = watchAddresses(bench.client, count);
   await addressed.open;
@@ -186,7 +183,7 @@ async function restart(bench: Bench, names: readonly string[]): Promise<void> {
       ),
     );
   }
-  const cleaner = await startController(bench.guard, bench.api, 'cleaner', ['--log-level=warn']);
+  const cleaner = await startController(bench.guard, bench.api, 'cleaner');
   await settled(cleaner);
   await cleaner.stop();
   const quiet = await startController(bench.guard, bench.api, 'quiet');
@@ -216,10 +213,10 @@ async function memory(bench: Bench): Promise<void> {
   )) {
     await Promise.all(group.map((index) => createNode(bench.client, index)));
   }
-  const first = await startController(bench.guard, bench.api, 'fill', ['--log-level=warn']);
+  const first = await startController(bench.guard, bench.api, 'fill');
   await settled(first);
   await first.stop();
-  const controller = await startController(bench.guard, bench.api, 'memory', ['--log-level=warn']);
+  const controller = await startController(bench.guard, bench.api, 'memory');
   await sleep(60_000);
   const { nowMib, peakMib } = controller.memory();
   say('RSS with 10,000 Services and 1,000 Nodes, 60 s after sync', `${nowMib.toFixed(0)} MB`, 'under 180, aim at 150');
@@ -231,10 +228,7 @@ async function memory(bench: Bench): Promise<void> {
 async function flat(): Promise<void> {
   const bench = await prepare();
   await addPool(bench, '10.200.0.0/15');
-  const controller = await startController(bench.guard, bench.api, 'flat', [
-    '--log-level=warn',
-    '--load-balancer-class=bench/ours',
-  ]);
+  const controller = await startController(bench.guard, bench.api, 'flat', ['--load-balancer-class=bench/ours']);
   const costs: number[] = [];
   for (const size of [1000, 10_000]) {
     const there = await countServices(bench.client);
