@@ -183,12 +183,14 @@ function scalarReader(
   };
 }
 
+/** An int64 beyond 2^53 is a bigint, so that it stays exact. */
 function integerReader(go: 'int32' | 'int64', field: GoField): Reader {
-  const most = go === 'int32' ? 2 ** 31 : 2 ** 63;
-  const read = scalarReader(go, field, (value) => typeof value === 'number', 0);
+  const most = go === 'int32' ? 2n ** 31n : 2n ** 63n;
+  const read = scalarReader(go, field, (value) => typeof value === 'number' || typeof value === 'bigint', 0);
   return (value, where) => {
-    if (typeof value === 'number' && (!Number.isInteger(value) || value >= most || value < -most))
-      throw mismatch(value, go, where, String(value));
+    if (typeof value === 'number' && !Number.isInteger(value)) throw mismatch(value, go, where, String(value));
+    const whole = typeof value === 'number' || typeof value === 'bigint' ? BigInt(value) : 0n;
+    if (whole >= most || whole < -most) throw mismatch(value, go, where, String(value));
     return read(value, where);
   };
 }

@@ -2,7 +2,7 @@ import { parse as parseYaml } from 'yaml';
 import type { RulesOf } from './admit.ts';
 import { DecodeError, roundTrip, type Unknown } from './codec.ts';
 import { invalid, invalidObject, unsupported } from './invalid.ts';
-import { clone, type Draft, isObject, type JsonObject } from './json.ts';
+import { clone, type Draft, isObject, type JsonObject, parseJson } from './json.ts';
 import { schemaNameOf } from './kinds.ts';
 import { fromCoreEvent, toCoreEvent } from './registry/event.ts';
 import { type CustomVersion, groupVersionOf, type Resource } from './resources.ts';
@@ -57,7 +57,7 @@ export function parseBody(kind: string, text: string | undefined, type: string):
 
 function fromJson(kind: string, text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
     throw unrecognised(kind, text === '' ? 'unexpected end of JSON input (<empty>)' : (error as Error).message);
   }

@@ -1,5 +1,5 @@
 import { encoded } from './decode.ts';
-import type { JsonObject } from './json.ts';
+import { type JsonObject, printJson } from './json.ts';
 import type { Page } from './list.ts';
 import { groupVersionOf, type Resource } from './resources.ts';
 import { notAcceptable } from './status.ts';
@@ -84,7 +84,7 @@ function tableView(resource: Resource, nowMs: number, include: 'None' | 'Metadat
       ...object,
     }));
     const { page } = how;
-    return JSON.stringify(
+    return printJson(
       tableOf(kind, objects, {
         now: nowMs,
         includeObject: include,
@@ -137,4 +137,4 @@ function stamped(resource: Resource, text: string): string {
 }
 
 const textOf = (resource: Resource, entry: Entry): string =>
-  resource.group === 'events.k8s.io' ? JSON.stringify(encoded(resource, entry.object)) : entry.text;
+  resource.group === 'events.k8s.io' ? printJson(encoded(resource, entry.object)) : entry.text;

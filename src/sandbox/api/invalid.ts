@@ -1,3 +1,4 @@
+import { printJson } from './json.ts';
 import { failed, type StatusError } from './status.ts';
 
 type FieldErrorType =
@@ -67,4 +68,4 @@ function entry(type: FieldErrorType, field: string, value: string | undefined, d
   return { reason: words[type][0], field, message: detail === '' ? head : `${head}: ${detail}` };
 }
 
-const shown = (value: unknown): string => (value === undefined ? 'null' : JSON.stringify(value));
+const shown = (value: unknown): string => (value === undefined ? 'null' : printJson(value));

@@ -1,3 +1,5 @@
+import { mayHoldBigInteger, parse, print } from '../../kube/json.ts';
+
 /** A JSON object whose members are not known. */
 export interface JsonObject {
   [member: string]: unknown;
@@ -59,6 +61,20 @@ export function same(a: unknown, b: unknown): boolean {
   for (const key in a) if (!same(a[key], b[key])) return false;
   for (const key in b) if (b[key] !== undefined && a[key] === undefined) return false;
   return true;
+}
+
+/** `JSON.parse` with exact integers: int64 does not fit a double. Throws SyntaxError. */
+export const parseJson = (text: string): unknown => (mayHoldBigInteger(text) ? parse(text) : JSON.parse(text));
+
+/** `JSON.stringify` of what `parseJson` gave. */
+export function printJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    // A bigint is the one thing here that JSON.stringify refuses; looking for one beforehand costs as much again.
+    if (error instanceof TypeError) return print(value);
+    throw error;
+  }
 }
 
 /** The value at a path of members, undefined when any step is absent. */

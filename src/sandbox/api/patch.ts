@@ -1,7 +1,7 @@
 import { fromYaml, mediaType } from './decode.ts';
 import { documentOf } from './encode.ts';
 import { invalid, invalidObject } from './invalid.ts';
-import { type Draft, isObject, type JsonObject } from './json.ts';
+import { type Draft, isObject, type JsonObject, parseJson, printJson } from './json.ts';
 import { applyJsonPatch } from './json-patch.ts';
 import { applyMergePatch } from './merge-patch.ts';
 import type { Resource } from './resources.ts';
@@ -60,7 +60,7 @@ function unreadable(patched: JsonObject, decode: () => Draft): Draft {
   } catch (error) {
     if (!isStatusError(error) || error.code !== 400) throw error;
     const why = error.message.replace(/^.*? cannot be handled as a \w+: /, '');
-    throw invalidObject('', '', '', [invalid('patch', JSON.stringify(patched), why)]);
+    throw invalidObject('', '', '', [invalid('patch', printJson(patched), why)]);
   }
 }
 
@@ -103,7 +103,7 @@ function parsePatch(text: string, type: string): unknown {
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/provider.ts';
-import type { Draft } from './json.ts';
+import { type Draft, printJson } from './json.ts';
 
 /** One version of one object. Immutable and shared: between lists, watches and later versions. */
 export class Entry {
@@ -15,7 +15,7 @@ export class Entry {
   }
   /** JSON without `kind` and `apiVersion`; made once, since lists and watches all send the same. */
   get text(): string {
-    this.#text ??= JSON.stringify(this.object);
+    this.#text ??= printJson(this.object);
     return this.#text;
   }
 }

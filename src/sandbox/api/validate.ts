@@ -1,6 +1,6 @@
 /** Values against the OpenAPI part of a structural schema, in the words of kube-apiserver (k8s.io/kube-openapi). */
 import { hasFormat } from './formats.ts';
-import { isObject, same } from './json.ts';
+import { isObject, printJson, same } from './json.ts';
 import type { Schema } from './kinds.ts';
 import { patternOf } from './pattern.ts';
 
@@ -42,7 +42,8 @@ function ownProblems(value: unknown, schema: Schema, path: string, old: Old | un
     ...type,
     ...combinedProblems(value, schema, path),
     ...(typeof value === 'string' ? stringProblems(value, schema, path) : []),
-    ...(typeof value === 'number' ? numberProblems(value, schema, path) : []),
+    // A bigint is an integer beyond 2^53, which its limits need not know exactly.
+    ...(typeof value === 'number' || typeof value === 'bigint' ? numberProblems(Number(value), schema, path) : []),
     ...(Array.isArray(value) ? listProblems(value, schema, path, old) : []),
     ...enumProblems(value, schema, path),
     ...(isObject(value) ? objectProblems(value, schema, path, old) : []),
@@ -65,7 +66,7 @@ function typeProblems(value: unknown, schema: Schema, path: string): readonly Pr
 function typeOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'array';
-  if (typeof value === 'number') return isInteger(value) ? 'integer' : 'number';
+  if (typeof value === 'number' || typeof value === 'bigint') return isInteger(Number(value)) ? 'integer' : 'number';
   return typeof value;
 }
 
@@ -243,4 +244,4 @@ const nowhere = (message: string): Problem => ({
   message: `Invalid value: "": ${message}`,
 });
 
-export const shown = (value: unknown): string => JSON.stringify(value) ?? 'null';
+export const shown = (value: unknown): string => printJson(value) ?? 'null';

@@ -171,6 +171,8 @@ export function createWrites({
   const vanish = (resource: Resource, key: string, draft: Draft): Entry => {
     const gone = store.remove(resource.collection, key) as Entry;
     rulesOf(resource).release?.(gone.object);
+    // What the last write claimed besides goes, too.
+    rulesOf(resource).release?.(draft);
     return new Entry(key, gone.revision, draft);
   };
 

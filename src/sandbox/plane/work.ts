@@ -1,4 +1,5 @@
 import type { Timers } from '../../work/clock.ts';
+import { isStatusError } from '../api/status.ts';
 
 /** Keys to look at soon, each once however often it is added. */
 export interface Work {
@@ -13,11 +14,19 @@ export interface Work {
 export function createWork(timers: Timers, run: (key: string) => void, delayMs = 0): Work {
   const keys = new Set<string>();
   let cancel: (() => void) | undefined;
+  /** What the server refuses (a namespace that ends, an object that is gone) is over: the change that made it so adds the key again. */
+  const attempt = (key: string): void => {
+    try {
+      run(key);
+    } catch (error) {
+      if (!isStatusError(error)) throw error;
+    }
+  };
   const drain = (): void => {
     cancel = undefined;
     for (const key of [...keys]) {
       keys.delete(key);
-      run(key);
+      attempt(key);
     }
   };
   return {

@@ -704,7 +704,8 @@ export const scenarios: readonly Scenario[] = [
         regarding: { namespace: 'parity' },
       }),
       get(`${core}/events?fieldSelector=involvedObject.name%3Dx,reason%3DR`),
-      del(`${core}/events`),
+      del(`${core}/events/e`),
+      del('/apis/events.k8s.io/v1/namespaces/parity/events/n'),
     ],
   },
   {

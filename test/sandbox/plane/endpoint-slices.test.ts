@@ -179,3 +179,22 @@ test('a Service without a selector, and an ExternalName, have no slices of ours'
   });
   assert.deepEqual(await all(), []);
 });
+
+test('a namespace that ends is left alone: nothing new is made in it, and nothing breaks', async () => {
+  const { must, ask, clock } = createWorld({ plane: { ...plane, namespaces: true } });
+  await must('POST', '/api/v1/namespaces', { metadata: { name: 'gone' } });
+  const inside = '/api/v1/namespaces/gone/services';
+  await must('POST', inside, {
+    metadata: { name: 'web', finalizers: ['a.b/c'] },
+    spec: { selector: { app: 'web' }, ports: [{ port: 80 }] },
+  });
+  await clock.advance(10);
+  await must('DELETE', '/api/v1/namespaces/gone');
+  await clock.advance(1_000);
+  await must('PATCH', `${inside}/web`, { metadata: { labels: { a: 'b' } } }, merge);
+  await clock.advance(1_000);
+  await must('PATCH', `${inside}/web`, { metadata: { finalizers: null } }, merge);
+  await clock.advance(1_000);
+  assert.equal((await ask('GET', '/api/v1/namespaces/gone')).status, 404);
+  assert.deepEqual((await must('GET', '/apis/discovery.k8s.io/v1/endpointslices')).items, []);
+});
