@@ -160,13 +160,10 @@ function fieldReader(schema: Schema, field: GoField): Reader {
 /** JSON that the Go type keeps as it is. */
 const anything: Reader = (value) => (value === null ? undefined : value);
 
-function structReader(name: string, { pointer, omitZero }: GoField): Reader {
+/** A struct that is no pointer is always there. */
+function structReader(name: string, { pointer }: GoField): Reader {
   const read = structOf(name);
-  return (value, where) => {
-    if (pointer) return value === undefined || value === null ? undefined : read(value, where);
-    const result = read(value, where) as JsonObject;
-    return omitZero && Object.keys(result).length === 0 ? undefined : result;
-  };
+  return (value, where) => (pointer && (value === undefined || value === null) ? undefined : read(value, where));
 }
 
 function scalarReader(

@@ -333,6 +333,21 @@ export const scenarios: readonly Scenario[] = [
         service('y', { clusterIP: '10.96.3.3', type: 'NodePort', ports: [{ port: 80, nodePort: 30_123 }] }),
       ),
       del(services),
+      post(
+        services,
+        service('bad', {
+          clusterIP: '10.96.3.4',
+          type: 'NodePort',
+          ports: [{ port: 80, nodePort: 30_124, protocol: 'X' }],
+        }),
+      ),
+      post(
+        services,
+        service('good', { clusterIP: '10.96.3.4', type: 'NodePort', ports: [{ port: 80, nodePort: 30_124 }] }),
+      ),
+      patch('merge', `${services}/good`, { spec: { ports: [{ port: 80, nodePort: 30_125, protocol: 'X' }] } }),
+      post(services, service('other', { type: 'NodePort', ports: [{ port: 80, nodePort: 30_125 }] })),
+      del(services),
     ],
   },
   {

@@ -49,6 +49,13 @@ test('an owner that never was, or was another one of that name, owns nothing', a
   assert.deepEqual(await left(world), ['a']);
 });
 
+test('an owner under another name is not the owner', async () => {
+  const world = createWorld({ plane });
+  const a = await world.must('POST', configMaps, configMap('a'));
+  await world.must('POST', configMaps, owned('child', [{ metadata: { name: 'b', uid: a.metadata.uid } }]));
+  assert.deepEqual(await left(world), ['a']);
+});
+
 test('an owner of a kind that is not served is not judged', async () => {
   const world = createWorld({ plane });
   await world.must('POST', configMaps, {

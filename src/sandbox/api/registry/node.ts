@@ -1,5 +1,5 @@
 import { formatBlock, parseBlock } from '../../../core/net/cidr.ts';
-import type { Rules } from '../admit.ts';
+import type { Claim, Rules } from '../admit.ts';
 import { duplicate, type FieldError, invalid, notAllowed, required, unsupported } from '../invalid.ts';
 import type { Draft } from '../json.ts';
 import { labelValue, qualifiedName } from '../words.ts';
@@ -22,7 +22,9 @@ interface NodeDraft extends Draft {
 
 /** Hands out one pod CIDR per family and node; undefined when there is none left. */
 export interface PodCidrs {
-  take(node: string): readonly string[] | undefined;
+  take(): readonly string[] | undefined;
+  /** Keeps what a node brought itself from being given; answers with those that nobody held. */
+  hold(cidrs: readonly string[]): readonly string[];
   give(cidrs: readonly string[]): void;
 }
 
@@ -40,20 +42,33 @@ export function nodeRules(podCidrs?: PodCidrs): Rules {
       else if (spec.podCIDRs?.[0] !== undefined) spec.podCIDR = spec.podCIDRs[0];
     },
     prepareCreate(draft) {
-      const { spec, metadata } = draft as NodeDraft;
+      const { spec } = draft as NodeDraft;
       // The admission plug-in TaintNodesByCondition: nothing is scheduled before the node says that it is ready.
       const taints = spec.taints ?? [];
       if (!taints.some(({ key, effect }) => key === notReady.key && effect === notReady.effect))
         spec.taints = [...taints, { ...notReady }];
-      const given = spec.podCIDRs === undefined ? podCidrs?.take(metadata.name ?? '') : undefined;
-      if (given === undefined) return;
-      spec.podCIDRs = [...given];
-      spec.podCIDR = given[0] as string;
     },
+    allocate: (draft, old, { part }) =>
+      part === '' ? claimCidrs(draft as NodeDraft, old as NodeDraft | undefined, podCidrs) : unclaimed,
     prepareUpdate: keepOther,
     validate: (draft, old) => nodeErrors(draft as NodeDraft, old as NodeDraft | undefined),
     release: (object) => podCidrs?.give((object as NodeDraft).spec.podCIDRs ?? []),
   };
+}
+
+const unclaimed: Claim = { commit() {}, undo() {} };
+
+function claimCidrs(node: NodeDraft, old: NodeDraft | undefined, podCidrs: PodCidrs | undefined): Claim {
+  if (podCidrs === undefined || old?.spec.podCIDRs !== undefined) return unclaimed;
+  const { spec } = node;
+  const held =
+    spec.podCIDRs !== undefined ? podCidrs.hold(spec.podCIDRs) : old === undefined ? podCidrs.take() : undefined;
+  if (held === undefined) return unclaimed;
+  if (spec.podCIDRs === undefined) {
+    spec.podCIDRs = [...held];
+    spec.podCIDR = held[0] as string;
+  }
+  return { commit() {}, undo: () => podCidrs.give(held) };
 }
 
 function nodeErrors({ spec, status }: NodeDraft, old: NodeDraft | undefined): readonly FieldError[] {

@@ -158,6 +158,11 @@ export function createPodCidrs(ranges: readonly { readonly cidr: string; readonl
       for (const [index, pool] of pools.entries()) pool.held.add(blocks[index] as string);
       return blocks as string[];
     },
+    hold(cidrs) {
+      const fresh = cidrs.filter((cidr) => !pools.some(({ held }) => held.has(cidr)));
+      for (const { held } of pools) for (const cidr of fresh) held.add(cidr);
+      return fresh;
+    },
     give(cidrs) {
       for (const { held } of pools) for (const cidr of cidrs) held.delete(cidr);
     },
