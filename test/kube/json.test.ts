@@ -23,7 +23,11 @@ test('digits inside of strings are text', () => {
 
 test('every JSON value comes back as JSON.parse gives it', () => {
   fc.assert(
-    fc.property(fc.jsonValue(), (value) => assert.deepEqual(parse(print(value)), JSON.parse(JSON.stringify(value)))),
+    fc.property(fc.jsonValue(), (value) => {
+      const text = JSON.stringify(value);
+      fc.pre(!mayHoldBigInteger(text)); // those are the next test's
+      assert.deepEqual(parse(print(value)), JSON.parse(text));
+    }),
   );
 });
 

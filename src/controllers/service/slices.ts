@@ -1,8 +1,8 @@
 import { failure } from '../../core/errors.ts';
 import type { EndpointSlice, KubeObject } from '../../core/objects.ts';
+import type { ResourceName } from '../../core/provider.ts';
 import { resources } from '../../kube/resource.ts';
 import { createStore, type Store } from '../../kube/store.ts';
-import type { Collaborators } from './parts.ts';
 
 /** The Service that a slice belongs to (EndpointSlice API, kubernetes.io/service-name); none for foreign slices. */
 const serviceOf = ({ metadata: { namespace = '', labels } }: EndpointSlice): readonly string[] => {
@@ -18,7 +18,10 @@ export interface Slices {
 }
 
 /** EndpointSlices. The watch starts when they are first asked for: most providers never do. */
-export function createSlices(watch: Collaborators['watch'], onChange: (serviceKey: string) => void): Slices {
+export function createSlices(
+  watch: (resource: ResourceName, store: Store<KubeObject>) => void,
+  onChange: (serviceKey: string) => void,
+): Slices {
   let slices: Store<EndpointSlice> | undefined;
 
   function start(): Store<EndpointSlice> {
