@@ -52,6 +52,12 @@ export async function showState(
   return true;
 }
 
+/** The errors that it shows, one per line. */
+export function shownErrors(reader: ObjectReader, namespace: string): readonly string[] {
+  const shown = reader.get(`${namespace}/${STATE_NAME}`) as ConfigurationState | undefined;
+  return (shown?.status?.errorSummary ?? '').split('\n');
+}
+
 async function createState(
   kube: ProviderContext['kube'],
   { namespace, name }: { readonly namespace: string; readonly name: string },

@@ -17,6 +17,8 @@ export interface Observed {
   readonly recorded: readonly string[];
   /** status.loadBalancer.ingress[].ip, in its order; empty when the Service is gone. */
   readonly published: readonly string[];
+  /** The same, and what we gave out to be published and the watch has not shown yet. */
+  readonly visible: ReadonlySet<string>;
   /** The pool that its annotation names, in either spelling. */
   readonly publishedPool?: string;
   /** The Service is gone or about to go: its addresses are retained where that is asked for. */
@@ -64,7 +66,7 @@ export function diff(desired: Desired | undefined, observed: Observed): readonly
   if (desired === undefined) return removal(observed);
   if (observed.frozen !== undefined) return frozen(observed.frozen, desired, observed);
   const { decision, claim } = resolve(desired, observed);
-  const given = decision.release.filter(({ address }) => !observed.published.includes(address));
+  const given = decision.release.filter(({ address }) => !observed.visible.has(address));
   const releases = given.map(({ address }) => release(address, clearing(decision), observed));
   const isEmptied = decision.failure !== undefined && decision.keep.length === 0;
   if (isEmptied && releases.length === 0) throw bare(decision.failure as ProviderError, observed);
@@ -183,8 +185,8 @@ const clearing = ({ notes }: Decision): string =>
   notes.find(({ reason }) => reason === 'ClearAssignment')?.message ?? 'no longer wanted';
 
 /** A failure of a Service that holds nothing: what it still publishes is not its own any more. */
-function bare(error: ProviderError, { published }: Observed): ProviderError {
-  if (published.length === 0) return error;
+function bare(error: ProviderError, { visible }: Observed): ProviderError {
+  if (visible.size === 0) return error;
   const { code, message, field, retryAfterMs } = error;
   return failure(code as Parameters<typeof failure>[0], message, {
     cause: error.cause,

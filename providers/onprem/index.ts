@@ -1,15 +1,25 @@
 import { defineLoadBalancers } from '../../src/core/define.ts';
+import { isProviderError } from '../../src/core/errors.ts';
 import type { PoolChange } from '../../src/core/ipam/change.ts';
 import type { Explanation } from '../../src/core/ipam/explain.ts';
 import type { IPAddressPool } from '../../src/core/ipam/pools.ts';
 import { poolsOf } from '../../src/core/ipam/pools.ts';
 import type { KubeObject } from '../../src/core/objects.ts';
-import type { LoadBalancerSpec, LoadBalancers, Provider, ProviderContext } from '../../src/core/provider.ts';
+import type {
+  Ingress,
+  LoadBalancerSpec,
+  LoadBalancers,
+  Progress,
+  Provider,
+  ProviderContext,
+} from '../../src/core/provider.ts';
+import { handOut } from './book.ts';
 import { CLASS, parseConfig } from './config.ts';
 import { judge, type Objection } from './guard.ts';
 import { plan } from './plan.ts';
-import { remarksOf } from './progress.ts';
+import { annotationsOf, beingReserved, ingressOf, remarksOf } from './progress.ts';
 import { createRuntime, type Runtime } from './runtime.ts';
+import { publishedOf } from './services.ts';
 
 export const apiVersion = 1;
 
@@ -83,12 +93,12 @@ export async function create(context: ProviderContext): Promise<OnpremProvider> 
 
 /** After each run: who still waits, and what was said. */
 function remembering(
-  { parts, allocator, keeper, waiting, services, book }: Runtime,
-  { resync }: ProviderContext,
+  { parts, allocator, commit, keeper, waiting, services, book, lifetime }: Runtime,
+  { resync, clock }: ProviderContext,
 ): LoadBalancers {
   const inner = defineLoadBalancers(parts);
 
-  function settle(spec: LoadBalancerSpec, failed: boolean): void {
+  function settle(spec: LoadBalancerSpec, error?: unknown): void {
     const { uid, key } = spec;
     const service = services.find(uid, key);
     if (service === undefined) return;
@@ -101,14 +111,36 @@ function remembering(
     if (decision.release.length > 0) book.leaving.add(uid);
     else book.leaving.delete(uid);
     book.told.set(uid, new Set(remarksOf(decision).map(({ message }) => message)));
+    const hasLess = request.families.some((each) => !decision.addresses.some(({ family }) => family === each));
     const isOpen = decision.failure !== undefined || decision.shortfalls.length > 0 || decision.notes.length > 0;
-    if (isOpen || keeper.frozen() !== undefined) {
+    if (isOpen || hasLess || keeper.frozen() !== undefined) {
       waiting.add({ request, creationTimestamp: service.metadata.creationTimestamp });
       return;
     }
     waiting.delete(uid);
-    // Room was made between its decision and now, when it was not on the list yet.
-    if (failed && decision.take.length > 0) resync('addresses became free', [uid]);
+    // Room was made between its decision and now, when it was not on the list yet. What the API server refused waits.
+    if (isProviderError(error) && !error.code.startsWith('FL_KUBE_') && decision.take.length > 0)
+      resync('addresses became free', [uid]);
+  }
+
+  function publishing({ uid, key }: LoadBalancerSpec, ingress: readonly Ingress[]): void {
+    const service = services.find(uid, key);
+    const addresses = ingress.flatMap(({ ip }) => ip ?? []);
+    if (service === undefined) return;
+    handOut(book, uid, addresses, { shown: publishedOf(service), nowMs: clock.monotonicMs() });
+  }
+
+  /**
+   * Its newest request makes no sense, but it holds addresses that nobody sees: reserved just before, or wiped from its
+   * status. The last good ones stay, so they are shown; the next look, once they are, tells what is wrong.
+   */
+  function lastGood({ uid, key }: LoadBalancerSpec): Progress | undefined {
+    const service = services.find(uid, key);
+    const held = allocator.holdings(uid);
+    if (service === undefined || held.length === 0 || publishedOf(service).length > 0) return undefined;
+    if (held.some(({ address }) => !commit.isDurable(address))) return beingReserved;
+    lifetime.after(beingReserved.retryAfterMs, () => resync('its request makes no sense', [uid]));
+    return { state: 'ready', ingress: ingressOf(held), annotations: annotationsOf(held) };
   }
 
   return {
@@ -116,11 +148,15 @@ function remembering(
     async ensure(spec, call) {
       try {
         const progress = await inner.ensure(spec, call);
-        settle(spec, false);
+        if (progress.state === 'ready') publishing(spec, progress.ingress);
+        settle(spec);
         return progress;
       } catch (error) {
-        settle(spec, true);
-        throw error;
+        settle(spec, error);
+        const unseen = planned(spec) === undefined ? lastGood(spec) : undefined;
+        if (unseen === undefined) throw error;
+        if (unseen.state === 'ready') publishing(spec, unseen.ingress);
+        return unseen;
       }
     },
     async remove(service, call) {

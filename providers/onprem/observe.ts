@@ -1,7 +1,7 @@
 import type { Allocator } from '../../src/core/ipam/allocator.ts';
-import type { ServiceRef } from '../../src/core/provider.ts';
+import type { Clock, ServiceRef } from '../../src/core/provider.ts';
 import type { Adopter } from './adopt.ts';
-import type { Book } from './book.ts';
+import { type Book, perhapsPublished } from './book.ts';
 import type { Commit } from './commit.ts';
 import type { Observed } from './diff.ts';
 import { poolAnnotationOf, publishedOf, type Services } from './services.ts';
@@ -12,6 +12,7 @@ export interface ObserverOptions {
   readonly services: Services;
   readonly adopter: Adopter;
   readonly book: Book;
+  readonly clock: Clock;
   readonly hasIpam: boolean;
   readonly frozen: () => string | undefined;
 }
@@ -35,7 +36,7 @@ export function createObserver(options: ObserverOptions): Observer {
 }
 
 function observe(options: ObserverOptions, { uid, key }: ServiceRef): Observed {
-  const { allocator, commit, services, adopter, book, hasIpam } = options;
+  const { allocator, commit, services, adopter, book, clock, hasIpam } = options;
   const service = services.find(uid, key);
   const frozen = options.frozen();
   const recorded = commit.recorded(uid);
@@ -53,6 +54,7 @@ function observe(options: ObserverOptions, { uid, key }: ServiceRef): Observed {
     isDurable: (address) => commit.isDurable(address),
     recorded,
     published,
+    visible: new Set([...published, ...perhapsPublished(book, uid, clock.monotonicMs())]),
     ...(pool === undefined ? {} : { publishedPool: pool }),
     deleted: service === undefined || service.metadata.deletionTimestamp !== undefined,
     ...(frozen === undefined ? {} : { frozen }),

@@ -3,7 +3,7 @@ import type { Call, Clock, Log, ObjectReader, ProviderContext } from '../../src/
 import type { Objection } from './guard.ts';
 import { resources } from './resources.ts';
 
-/** Tells on the pool why its edit is not taken: once for each new objection. */
+/** Tells on the pool why its edit is not taken: once for each new objection, not again after a restart. */
 export interface PoolEvents {
   tell(objections: readonly Objection[]): void;
 }
@@ -11,6 +11,8 @@ export interface PoolEventsOptions {
   readonly kube: ProviderContext['kube'];
   readonly pools: ObjectReader;
   readonly namespace: string;
+  /** What the ConfigurationState says already: told by the process before this one. */
+  readonly shown: () => readonly string[];
   /** Name of our pod. */
   readonly identity: string;
   readonly clock: Clock;
@@ -25,9 +27,10 @@ const MESSAGE_LIMIT = 1024;
 export function createPoolEvents(options: PoolEventsOptions): PoolEvents {
   const { pools, namespace, kube, log, call } = options;
   const known = new Map<string, IPAddressPool>(); // name -> the object when it was last seen: a deleted pool has events too
-  let told = new Set<string>();
+  let told: ReadonlySet<string> | undefined;
   return {
     tell(objections) {
+      told ??= new Set(options.shown());
       for (const pool of pools.list() as readonly IPAddressPool[]) known.set(pool.metadata.name, pool);
       const now = new Set(objections.map(({ message }) => message));
       for (const { pool: name, message } of objections) {

@@ -9,6 +9,13 @@ import type { Desired } from './plan.ts';
 /** A look is due by then, should nobody have woken it. */
 const LOOK_AGAIN_MS = 1000;
 
+/** Decided in memory, and not in the block yet. */
+export const beingReserved = {
+  state: 'pending',
+  reason: 'the address is being reserved',
+  retryAfterMs: LOOK_AGAIN_MS,
+} as const satisfies Progress;
+
 type Event = NonNullable<Report['events']>[number];
 
 /**
@@ -21,15 +28,14 @@ export function progress(desired: Desired | undefined, observed: Observed): Prog
   const { decision, claim } = resolve(desired, observed);
   if (decision.failure !== undefined && decision.keep.length === 0) throw decision.failure;
   const held = decision.failure === undefined ? decision.addresses : decision.keep;
-  if (claim || held.some(({ address }) => !observed.isDurable(address)))
-    return { state: 'pending', reason: 'the address is being reserved', retryAfterMs: LOOK_AGAIN_MS };
+  if (claim || held.some(({ address }) => !observed.isDurable(address))) return beingReserved;
   const shortfalls = shortfallsOf(decision);
   const events = eventsOf(desired, decision, held, observed);
   return {
     state: 'ready',
     ingress: ingressOf(held),
     ...(shortfalls.length === 0 ? {} : { shortfalls }),
-    annotations: { [POOL_ANNOTATION]: poolsOf(held), [OLD_POOL_ANNOTATION]: null },
+    annotations: annotationsOf(held),
     ...(events.length === 0 ? {} : { events }),
   };
 }
@@ -51,15 +57,20 @@ function removed({ uid, view, recorded }: Observed): Progress {
 }
 
 function kept(held: readonly Holding[], why: string, { isDurable }: Observed): Progress {
-  if (held.some(({ address }) => !isDurable(address)))
-    return { state: 'pending', reason: 'the address is being reserved', retryAfterMs: LOOK_AGAIN_MS };
+  if (held.some(({ address }) => !isDurable(address))) return beingReserved;
   const message = `kept as it is until the pools are valid: ${why}`;
   return { state: 'ready', ingress: ingressOf(held), shortfalls: [{ reason: 'StaleSpec', message }] };
 }
 
-function ingressOf(held: readonly Holding[]) {
+export function ingressOf(held: readonly Holding[]) {
   return held.map(({ address }) => ({ ip: address, ipMode: 'VIP' as const }));
 }
+
+/** What a Service that holds these says of it. */
+export const annotationsOf = (held: readonly Holding[]): Readonly<Record<string, string | null>> => ({
+  [POOL_ANNOTATION]: poolsOf(held),
+  [OLD_POOL_ANNOTATION]: null,
+});
 
 /** One name as MetalLB writes it; of several pools each once, in the order of the addresses. */
 export function poolsOf(held: readonly Holding[]): string {

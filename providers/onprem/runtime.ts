@@ -9,10 +9,10 @@ import type { Call, LoadBalancerParts, ObjectReader, ProviderContext } from '../
 import { selectionOf } from '../../src/core/service/wanted.ts';
 import { type Adopter, createAdopter } from './adopt.ts';
 import { apply, freeing } from './apply.ts';
-import { type Book, createBook } from './book.ts';
+import { type Book, createBook, seePublished } from './book.ts';
 import { type Commit, createCommit } from './commit.ts';
 import type { Config } from './config.ts';
-import { type ConfigurationState, STATE_NAME, showState } from './config-state.ts';
+import { type ConfigurationState, STATE_NAME, shownErrors, showState } from './config-state.ts';
 import { metallbControllers, type Pod, refuseMetallb } from './detect.ts';
 import { type Act, diff, type Observed } from './diff.ts';
 import { createGone } from './gone.ts';
@@ -87,8 +87,10 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     signal: lifetime.signal,
     windowMs: config.batchWindowMs,
     onForeign,
-    onWritten: (addresses) =>
-      poolStatus.touch(new Set(addresses.flatMap((address) => allocator.poolOf(address) ?? []))),
+    onWritten(addresses) {
+      poolStatus.touch(new Set(addresses.flatMap((address) => allocator.poolOf(address) ?? [])));
+      lookAgain();
+    },
   });
   const onlyWake = ipam !== undefined;
   const waiting = createWaiting({ allocator, commit, clock, lifetime, log, resync, onlyWake });
@@ -104,7 +106,16 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     onTaken,
     onLooked,
   });
-  const poolEvents = createPoolEvents({ kube, pools: readers.pools, namespace, identity, clock, log, call });
+  const poolEvents = createPoolEvents({
+    kube,
+    pools: readers.pools,
+    namespace,
+    shown: () => shownErrors(readers.states, namespace),
+    identity,
+    clock,
+    log,
+    call,
+  });
   const monotonicMs = () => clock.monotonicMs();
   const saving = createTask({
     name: 'last good pools',
@@ -115,7 +126,8 @@ export async function createRuntime(context: ProviderContext, config: Config): P
       if (keeper.frozen() === undefined) await lastGood.save(keeper.good, call);
     },
   });
-  const showing = createTask({ name: 'configuration state', lifetime, log, monotonicMs, run: show });
+  // Not more often: somebody else may write there too, and say something else.
+  const showing = createTask({ name: 'configuration state', lifetime, log, monotonicMs, everyMs: 1000, run: show });
   const purging = createTask({ name: 'retained addresses', lifetime, log, monotonicMs, everyMs: 1000, run: purge });
   const gone = createGone({
     allocator,
@@ -130,6 +142,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     services,
     adopter,
     book,
+    clock,
     hasIpam: ipam !== undefined,
     frozen: () => keeper.frozen(),
   });
@@ -203,15 +216,25 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     );
     onFreed(room);
     purging.poke();
+    lookAgain();
   }
 
-  function onTaken({ moved, stranded, freed: room }: PoolChange): void {
+  /** An edit that was refused for addresses in use is taken once they are not. */
+  function lookAgain(): void {
+    if (keeper.objections.length > 0) keeper.changed();
+  }
+
+  function onTaken({ moved, stranded, judged, freed: room }: PoolChange): void {
     if (!isStarted || viewer) return;
     poolStatus.touch(allocator.pools.map(({ name }) => name));
     for (const user of moved.flatMap(({ users }) => users)) void follow(user);
     resync(
       'addresses left their pool',
       stranded.flatMap(({ users }) => users.map(({ uid }) => uid)),
+    );
+    resync(
+      'the rules of their pool changed',
+      judged.flatMap(({ users }) => users.map(({ uid }) => uid)),
     );
     void waiting.serve(room);
   }
@@ -251,6 +274,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     readers.services.onChange((old, now) => {
       const [before, after] = [old as Service | undefined, now as Service | undefined];
       if (!viewer) gone.onService(before, after);
+      if (after !== undefined) seePublished(book, after.metadata.uid, publishedOf(after));
       if (after !== undefined && book.leaving.has(after.metadata.uid))
         resync('an address is no longer published', [after.metadata.uid]);
       if (before === undefined || before.metadata.uid === after?.metadata.uid) return;

@@ -269,3 +269,21 @@ test('an address kept for a deleted Service comes back with its name, and only f
   await controller.ensure('web/fifth');
   assert.deepEqual(addressesOf(world.at('web/fifth')), ['10.77.0.1']);
 });
+
+test('an address that our own patch published is not given up before the watch has shown it', async () => {
+  let delayMs = 0;
+  const world = createWorld({ delayMs: () => delayMs });
+  world.pool('one', ['10.77.0.0/24']);
+  world.pool('two', ['10.78.0.0/32']);
+  const controller = await world.controller();
+  world.service('web/shop', { annotations: { 'metallb.io/address-pool': 'two' } });
+  await world.clock.advance(1);
+  delayMs = 50; // the watch lags
+  await controller.ensure('web/shop');
+  world.service('web/shop', { annotations: {} });
+  world.service('web/shop', { annotations: { 'metallb.io/address-pool': 'one' } });
+  await controller.ensure('web/shop');
+  assert.ok(Object.keys(world.reserved()).includes('10.78.0.0'));
+  await controller.settle();
+  assert.deepEqual(Object.keys(world.reserved()), ['10.77.0.0']);
+});

@@ -128,6 +128,8 @@ for (const { name, edit, message } of edits) {
       '10.77.0.3': ['web/d'],
     });
     assert.match(next.provider.objections()[0]?.message ?? '', message);
+    const again = events(world).filter(({ message: text }) => text === event?.message);
+    assert.equal(again.length, 1, 'told again by the next process');
   });
 }
 
@@ -140,6 +142,17 @@ test('a corrected edit is taken at once, and the state says so', async () => {
   assert.equal(state(world).status.result, 'Valid');
   assert.deepEqual(controller.provider.objections(), []);
   assert.equal(lastGood(world)[0]?.spec.addresses[0], '10.77.0.0/29');
+});
+
+test('an edit that would strand an address is taken as soon as nobody uses that address any more', async () => {
+  const { world, controller } = await served();
+  world.pool('one', ['10.77.0.1/32']);
+  await world.clock.advance(2000);
+  assert.equal(state(world).status.result, 'Invalid');
+  await controller.remove('web/a');
+  await world.clock.advance(2000);
+  assert.equal(state(world).status.result, 'Valid');
+  assert.equal(lastGood(world)[0]?.spec.addresses[0], '10.77.0.1/32');
 });
 
 test('with allow-shrink an address may lose its pool: its Service gets another one, make before break', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Changes, isNewer, patchOf, sameEntry, storedOf } from '../../../providers/onprem/blocks.ts';
+import { createBook, handOut, perhapsPublished, seePublished } from '../../../providers/onprem/book.ts';
 import { lbClassOf, type Pod } from '../../../providers/onprem/detect.ts';
 import { diff, type Observed } from '../../../providers/onprem/diff.ts';
 import { judge } from '../../../providers/onprem/guard.ts';
@@ -134,6 +135,7 @@ function observed(pools: readonly IPAddressPool[], more: Partial<Observed> = {})
     isDurable: () => true,
     recorded: [],
     published: [],
+    visible: new Set(),
     deleted: false,
     notes: [],
     ...more,
@@ -190,7 +192,10 @@ test('diff: a removal gives up what memory and blocks know, and keeps it only fo
 test('diff: with nothing to hold it fails; what is published then is a lie', () => {
   const { seen } = observed([]);
   assert.throws(() => diff(request, seen), { code: 'FL_POOL_MISSING', kind: 'quota', exists: undefined });
-  assert.throws(() => diff(request, { ...seen, published: ['10.77.0.0'] }), { code: 'FL_POOL_MISSING', exists: false });
+  assert.throws(() => diff(request, { ...seen, visible: new Set(['10.77.0.0']) }), {
+    code: 'FL_POOL_MISSING',
+    exists: false,
+  });
 });
 
 test('progress: pending until every address is in its block', () => {
@@ -253,4 +258,23 @@ test('judge: warnings and what only is not there yet refuse nothing', () => {
   assert.equal(judge({ ...how, objects: [] }, allocator).taken, true);
   const wrong = judge({ ...how, objects: [pool('one', ['x', 'y']), pool('two', ['10.0.0.1'])] }, allocator);
   assert.deepEqual(!wrong.taken && wrong.objections.map(({ pool: name }) => name), ['one', 'one', 'two']);
+});
+
+test('what was handed out counts as published until the watch shows it or what came after it', () => {
+  const book = createBook();
+  const seen = (nowMs = 0) => perhapsPublished(book, 'u', nowMs);
+  handOut(book, 'u', ['a'], { shown: ['a'], nowMs: 0 });
+  assert.deepEqual(seen(), []); // the world sees it already
+  handOut(book, 'u', ['b'], { shown: ['a'], nowMs: 0 });
+  handOut(book, 'u', ['b'], { shown: ['a'], nowMs: 0 });
+  handOut(book, 'u', ['c'], { shown: ['a'], nowMs: 10 });
+  assert.deepEqual(seen(), ['b', 'c']);
+  seePublished(book, 'u', ['a']);
+  assert.deepEqual(seen(), ['b', 'c']);
+  seePublished(book, 'u', ['b']);
+  assert.deepEqual(seen(), ['c']);
+  assert.deepEqual(seen(70_000), []); // a patch that was never made
+  handOut(book, 'u', ['d'], { shown: ['a'], nowMs: 0 });
+  seePublished(book, 'u', ['d']);
+  assert.equal(book.handed.size, 0);
 });
