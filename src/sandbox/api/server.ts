@@ -6,6 +6,8 @@ import type { Cidr, Clock, ResourceName } from '../../core/provider.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../../kube/request.ts';
 import type { Timers } from '../../work/clock.ts';
 import { type PlaneOptions, runPlane } from '../plane/plane.ts';
+import { type Answer, failureAnswer, json } from './answer.ts';
+import type { VerbContext } from './context.ts';
 import { canonical, createDecoder, type Decoder, lenient } from './decode.ts';
 import { serveDefinitions } from './definitions.ts';
 import { aggregated, apiVersions, groupDocument, groupList, resourceList, version } from './discovery.ts';
@@ -21,7 +23,7 @@ import { createRules } from './rules.ts';
 import { internal, isStatusError } from './status.ts';
 import { type ApiStore, createApiStore } from './store.ts';
 import { bodyOf, inProcess } from './transport.ts';
-import { type Answer, answerObjects, failureAnswer, json, type VerbContext } from './verbs.ts';
+import { answerObjects } from './verbs.ts';
 import { createWrites, type Writes } from './write.ts';
 
 export interface SandboxOptions {

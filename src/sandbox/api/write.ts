@@ -1,13 +1,24 @@
 import type { Clock } from '../../core/provider.ts';
 import type { Part, Rules, RulesOf } from './admit.ts';
 import { canonical } from './decode.ts';
-import { invalid, invalidObject } from './invalid.ts';
+import {
+  type Address,
+  checkDefinition,
+  checkIdentity,
+  checkNamespace,
+  checkVersion,
+  exists,
+  keyOf,
+  wrongNamespace,
+} from './identity.ts';
+import { invalidObject } from './invalid.ts';
 import { clone, type Draft, type JsonObject, type Meta, rfc3339, same } from './json.ts';
 import { metaErrors, metaUpdateErrors } from './meta.ts';
 import { ownersAfterWrite, sameButTimes } from './ownership.ts';
 import { generatedName, uuid } from './random.ts';
+import { checkPreconditions, collected, type DeleteQuery, gracefully, marked } from './removal.ts';
 import type { Resource } from './resources.ts';
-import { alreadyExists, badRequest, conflict, failed, forbidden, notFound, staleVersion } from './status.ts';
+import { failed, forbidden, notFound } from './status.ts';
 import { type ApiStore, Entry } from './store.ts';
 import { dnsSubdomain } from './words.ts';
 
@@ -22,22 +33,6 @@ export interface WriteOptions {
   readonly applied?: true;
   /** The path that the client wrote through, where it is not the name of the part ('scale'). */
   readonly subresource?: string;
-}
-
-/** DeleteOptions, as far as they matter here. */
-export interface DeleteQuery {
-  readonly dryRun: boolean;
-  readonly gracePeriodSeconds?: number;
-  readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground';
-  readonly uid?: string;
-  readonly resourceVersion?: string;
-}
-
-export interface Address {
-  readonly resource: Resource;
-  /** Undefined for kinds of the cluster. */
-  readonly namespace: string | undefined;
-  readonly name: string;
 }
 
 export interface Written {
@@ -60,11 +55,6 @@ export interface Writes {
   remove(address: Address, query: DeleteQuery): { readonly entry: Entry; readonly gone: boolean };
 }
 
-export const keyOf = (namespace: string | undefined, name: string): string =>
-  namespace === undefined ? name : `${namespace}/${name}`;
-
-const foreground = 'foregroundDeletion';
-const orphan = 'orphan';
 const nameAttempts = 8;
 
 export function createWrites({
@@ -106,6 +96,7 @@ export function createWrites({
       throw failed(500, '', 'resourceVersion should not be set on objects to be created');
     if ((metadata.namespace ?? '') !== '' && metadata.namespace !== namespace) throw wrongNamespace();
     checkNamespace(store, resource, namespace, metadata.name ?? '');
+    checkDefinition(store, resource);
     if (options.applied === undefined) own(resource, undefined, draft, options, '');
     fillMeta(metadata, namespace, uuid(random), stamp());
     const claim = rules.allocate?.(draft, undefined, { part: '', dryRun: options.dryRun });
@@ -272,148 +263,4 @@ function keepMeta(metadata: Meta, old: Meta): void {
 function wiped(draft: Draft): Draft {
   const { resourceVersion: _version, uid: _uid, ...metadata } = draft.metadata;
   return { ...draft, metadata };
-}
-
-function checkVersion(resource: Resource, rules: Rules, metadata: Meta, live: Entry, name: string): void {
-  const asked = metadata.resourceVersion ?? '';
-  if (asked === '' || asked === '0') {
-    if (rules.versionRequired === true)
-      throw invalidObject(resource.group, resource.plural, name, [
-        invalid('metadata.resourceVersion', 0, 'must be specified for an update'),
-      ]);
-    return;
-  }
-  if (asked !== live.object.metadata.resourceVersion) throw staleVersion(resource, name);
-}
-
-/** Name and namespace of a body, which may be absent, are those of the URL. */
-function checkIdentity(namespace: string | undefined, name: string, { metadata }: Draft): void {
-  if (metadata.name === undefined || metadata.name === '') metadata.name = name;
-  if (metadata.name !== name)
-    throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
-  if ((metadata.namespace ?? '') !== '' && metadata.namespace !== namespace) throw wrongNamespace();
-  if (namespace !== undefined) metadata.namespace = namespace;
-}
-
-/** Of a PUT that carries a uid: it is a precondition, unlike in a patch, where another uid is an invalid change. */
-export function checkUid({ resource, namespace, name }: Address, uid: string, live: Draft | undefined): void {
-  const found = live?.metadata.uid ?? '';
-  if (uid === '' || uid === found) return;
-  throw conflict(
-    resource,
-    name,
-    `StorageError: invalid object, Code: 4, Key: ${registryKey(resource)}/${keyOf(namespace, name)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${found}`,
-  );
-}
-
-const registryFolders: Readonly<Record<string, string>> = {
-  services: 'services/specs',
-  endpoints: 'services/endpoints',
-  nodes: 'minions',
-};
-
-/** Where a kube-apiserver keeps the kind in etcd, which its messages name. */
-function registryKey(resource: Resource): string {
-  const grouped = resource.custom !== undefined || resource.group === 'apiextensions.k8s.io';
-  return `/registry/${grouped ? `${resource.group}/` : ''}${registryFolders[resource.collection] ?? resource.plural}`;
-}
-
-const wrongNamespace = (): Error =>
-  badRequest('the namespace of the provided object does not match the namespace sent on the request');
-
-function checkPreconditions(resource: Resource, name: string, live: Entry, query: DeleteQuery): void {
-  const { uid, resourceVersion } = live.object.metadata;
-  // The registry names the kind here, not the resource (BeforeDelete of apiserver).
-  const named = { group: resource.group, plural: resource.kind };
-  if (query.uid !== undefined && query.uid !== uid)
-    throw conflict(
-      named,
-      name,
-      `the UID in the precondition (${query.uid}) does not match the UID in record (${uid}). The object might have been deleted and then recreated`,
-    );
-  if (query.resourceVersion !== undefined && query.resourceVersion !== resourceVersion)
-    throw conflict(
-      named,
-      name,
-      `the ResourceVersion in the precondition (${query.resourceVersion}) does not match the ResourceVersion in record (${resourceVersion}). The object might have been modified`,
-    );
-}
-
-/** Nothing is created in a namespace that does not exist or is going. */
-function checkNamespace(store: ApiStore, resource: Resource, namespace: string | undefined, name: string): void {
-  if (namespace === undefined) return;
-  const live = store.get('namespaces', namespace);
-  if (live === undefined) throw notFound({ group: '', plural: 'namespaces' }, namespace);
-  if (live.object.metadata.deletionTimestamp === undefined) return;
-  const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
-  throw forbidden(resource, name, why, [
-    {
-      reason: 'NamespaceTerminating',
-      message: `namespace ${namespace} is being terminated`,
-      field: 'metadata.namespace',
-    },
-  ]);
-}
-
-function exists(resource: Resource, live: Entry): Error {
-  const error = alreadyExists(resource, live.object.metadata.name ?? '');
-  if (live.object.metadata.deletionTimestamp !== undefined)
-    error.body.message = `object is being deleted: ${error.body.message}`;
-  return error;
-}
-
-/** Finalizers after a delete: those of the garbage collector follow the propagation policy. */
-function collected(finalizers: readonly string[], { propagationPolicy }: DeleteQuery): readonly string[] {
-  const others = finalizers.filter((one) => one !== foreground && one !== orphan);
-  switch (propagationPolicy) {
-    case 'Foreground':
-      return [...others, foreground];
-    case 'Orphan':
-      return [...others, orphan];
-    case 'Background':
-      return others;
-    case undefined:
-      return finalizers;
-    default:
-      return propagationPolicy satisfies never;
-  }
-}
-
-interface Grace {
-  readonly seconds: number;
-  /** deletionTimestamp. */
-  readonly at: string;
-}
-
-/** When a kind with a grace period goes; undefined for one without, 'pending' when it is going already. */
-function gracefully(rules: Rules, object: Draft, query: DeleteQuery, nowMs: number): Grace | 'pending' | undefined {
-  if (rules.graceSeconds === undefined) return undefined;
-  const { deletionTimestamp, deletionGracePeriodSeconds: held } = object.metadata;
-  const asked = query.gracePeriodSeconds !== undefined && query.gracePeriodSeconds < 0 ? 1 : query.gracePeriodSeconds;
-  if (deletionTimestamp !== undefined) {
-    if (held === undefined || held === 0) return undefined;
-    if (asked === undefined || asked >= held) return 'pending';
-    const at = Date.parse(deletionTimestamp) - (held - asked) * 1000;
-    return at < nowMs ? { seconds: asked === 0 ? 0 : 1, at: rfc3339(nowMs) } : { seconds: asked, at: rfc3339(at) };
-  }
-  const seconds = rules.graceSeconds(object, asked);
-  return { seconds, at: rfc3339(nowMs + seconds * 1000) };
-}
-
-/** markAsDeleting of apiserver: the first mark also raises the generation, where there is one. */
-function marked(object: Draft, finalizers: readonly string[], { seconds, at }: Grace): Draft {
-  const { metadata } = object;
-  const first = metadata.deletionTimestamp === undefined;
-  const { generation, creationTimestamp, finalizers: _finalizers, ...rest } = metadata;
-  return {
-    ...object,
-    metadata: {
-      ...rest,
-      ...(generation === undefined ? {} : { generation: first ? generation + 1 : generation }),
-      ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
-      deletionTimestamp: first || seconds > 0 ? at : (metadata.deletionTimestamp as string),
-      deletionGracePeriodSeconds: seconds,
-      ...(finalizers.length === 0 ? {} : { finalizers: [...finalizers] }),
-    },
-  };
 }
