@@ -14,7 +14,7 @@ export interface WatchQuery {
   readonly resourceVersionMatch: string;
   readonly bookmarks: boolean;
   readonly sendInitialEvents: boolean | undefined;
-  /** Undefined: 30 to 60 minutes, as --min-request-timeout of a kube-apiserver gives. */
+  /** Undefined and 0: 30 to 60 minutes, as --min-request-timeout of a kube-apiserver gives. */
   readonly timeoutSeconds: number | undefined;
 }
 
@@ -81,7 +81,10 @@ export function openWatch(options: WatchOptions): Readable {
   }
   const unsubscribe = store.subscribe(resource.collection, send);
 
-  const lifeMs = query.timeoutSeconds === undefined ? shortestMs * (1 + options.random()) : query.timeoutSeconds * 1000;
+  const lifeMs =
+    query.timeoutSeconds === undefined || query.timeoutSeconds <= 0
+      ? shortestMs * (1 + options.random())
+      : query.timeoutSeconds * 1000;
   let cancelBookmark = (): void => {};
   const armBookmark = (ms: number): void => {
     cancelBookmark = clock.after(ms, () => {

@@ -117,6 +117,16 @@ test('one namespace hears nothing of another', async () => {
   assert.deepEqual(events, []);
 });
 
+test('without a time, or with none, a watch lasts between half an hour and a whole one', async () => {
+  const { watch, clock, api } = createWorld();
+  const from = `${configMaps}?watch=true&resourceVersion=${api.store.revision}`;
+  const [unasked, none] = [await watch(from), await watch(`${from}&timeoutSeconds=0`)];
+  await clock.advance(1_800_000 - 1);
+  assert.deepEqual([unasked.state(), none.state()], ['open', 'open']);
+  await clock.advance(1_800_001);
+  assert.deepEqual([unasked.state(), none.state()], ['ended', 'ended']);
+});
+
 test('a closed watch leaves no timer and no listener', async () => {
   const { watch, clock, must } = createWorld();
   const open = await watch(bookmarks);
