@@ -1,6 +1,6 @@
 import { failure } from '../core/errors.ts';
 import type { KubeObject, Node, Service } from '../core/objects.ts';
-import type { Clock, Log, Provider, ProviderModule } from '../core/provider.ts';
+import type { Clock, Log, Provider, ProviderContext, ProviderModule } from '../core/provider.ts';
 import { createRecorder } from '../kube/events.ts';
 import { createLease, type Leadership } from '../kube/lease.ts';
 import { createPatches } from '../kube/patch.ts';
@@ -55,6 +55,8 @@ export interface Leader {
 const WATCHDOG_MS = 20_000;
 /** Work under way at SIGTERM has this long to end. */
 const DRAIN_MS = 10_000;
+/** After that the provider, which has nothing to do any more. */
+const CLOSE_MS = 2000;
 /** Events that are still to be sent then. */
 const FLUSH_MS = 2000;
 
@@ -80,11 +82,11 @@ export function createLeader(options: LeaderOptions): Leader {
     const ended = new AbortController(); // ends watches and the recorder, after the lease is released
     const reading = ended.signal;
     const recorder = createRecorder({
-      client,
+      client: whileLeading(client, () => leadership?.leads() === true),
       clock,
       log,
       component: 'service-controller',
-      instance: options.identity,
+      instance: podOf(options.identity),
       capacity: () => 1000 + 2 * services.size,
       metrics: metrics.events,
     });
@@ -100,6 +102,9 @@ export function createLeader(options: LeaderOptions): Leader {
       log.info({ identity: options.identity, epoch: leadership.epoch }, 'leading');
       try {
         return await lead(leadership, recorder, signal, reading);
+      } catch (error) {
+        if (leadership.signal.aborted && !signal.aborted) return 'lost'; // while the provider was starting
+        throw error;
       } finally {
         // Also when the provider refuses to start: a lease that nobody works under would only keep others waiting.
         if (!leadership.signal.aborted) await leadership.release();
@@ -152,8 +157,7 @@ export function createLeader(options: LeaderOptions): Leader {
       signal: working,
       resync: (reason, uids) => resync(reason, uids),
     });
-    const provider = await options.module.create(context);
-    requireParts(provider);
+    const provider = await made(options.module, context, AbortSignal.any([signal, held.signal]));
     const controller = createServiceController({
       ...options.service,
       provider,
@@ -176,12 +180,12 @@ export function createLeader(options: LeaderOptions): Leader {
     const unserve = watchPools(metrics, provider);
     running(1);
     controller.start();
-    await aborted([signal, held.signal]);
+    await aborted(AbortSignal.any([signal, held.signal]));
     const lost = held.signal.aborted;
     if (lost) log.error({ err: held.signal.reason }, 'leadership lost');
     await within(DRAIN_MS, controller.close());
     unserve();
-    await provider.close();
+    await within(CLOSE_MS, provider.close());
     running(0);
     // What was done is told, also when it was done last.
     if (!lost) await within(FLUSH_MS, recorder.flush(reading));
@@ -196,7 +200,7 @@ export function createLeader(options: LeaderOptions): Leader {
       return missing.length === 0 ? undefined : `not synced: ${missing.join(', ')}`;
     },
     unhealthy() {
-      if (leadership === undefined || options.lease === undefined || leadership.signal.aborted) return undefined;
+      if (leadership === undefined || options.lease === undefined) return undefined;
       const silentMs = clock.monotonicMs() - leadership.lastRenewedMs();
       return silentMs > options.lease.leaseDurationMs + WATCHDOG_MS
         ? `lease not renewed for ${Math.round(silentMs / 1000)} s`
@@ -205,13 +209,40 @@ export function createLeader(options: LeaderOptions): Leader {
   };
 }
 
-function requireParts(provider: Provider): void {
-  if (provider.loadBalancers !== undefined) return;
-  throw failure(
-    'FL_PROVIDER_EMPTY',
-    `provider "${provider.name}" has no load balancers, and nothing else is asked for`,
-  );
+/** Its calls need the lease: what a deposed leader has not told yet, the next one tells in its own words. */
+function whileLeading(client: Client, leads: () => boolean): Client {
+  return {
+    ...client,
+    async call(sent) {
+      if (!leads())
+        throw failure('FL_KUBE_NOT_LEADER', 'this process does not hold the lease any more; nothing was told');
+      return await client.call(sent);
+    },
+  };
 }
+
+/** Rejects when the signal aborts first, and closes what is made all the same; also what has nothing to offer. */
+async function made({ create }: ProviderModule, context: ProviderContext, signal: AbortSignal): Promise<Provider> {
+  const making = create(context);
+  const over = aborted(signal).then(() => {
+    throw signal.reason;
+  });
+  try {
+    const provider = await Promise.race([making, over]);
+    if (provider.loadBalancers !== undefined) return provider;
+    const message = `provider "${provider.name}" has no load balancers, and nothing else is asked for`;
+    throw failure('FL_PROVIDER_EMPTY', message);
+  } catch (error) {
+    void making.then(
+      (provider) => provider.close(),
+      () => {}, // this is the error that is thrown, or it came too late to matter
+    );
+    throw error;
+  }
+}
+
+/** The pod's name, which is its host's, from 'host_uuid'. */
+const podOf = (identity: string): string => identity.replace(/_[^_]*$/, '');
 
 function alone(clock: Clock): Leadership {
   return {
@@ -223,8 +254,7 @@ function alone(clock: Clock): Leadership {
   };
 }
 
-async function aborted(signals: readonly AbortSignal[]): Promise<void> {
-  const any = AbortSignal.any([...signals]);
-  if (any.aborted) return;
-  await new Promise<void>((resolve) => any.addEventListener('abort', () => resolve(), { once: true }));
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -93,6 +93,8 @@ export interface StartOptions {
   readonly providerConfig?: unknown;
   /** Armed before its first request. */
   readonly faults?: readonly Fault[];
+  /** Of this process alone. Default: the rig's. */
+  readonly clock?: LeaderOptions['clock'];
   /** Returns before the watches are filled and the lease is held. */
   readonly unsettled?: true;
 }
@@ -134,7 +136,7 @@ export function createRig(t: Pick<TestContext, 'after'>, options: FakeOptions = 
   };
 
   async function start({ name = 'one', unsettled, ...more }: StartOptions = {}): Promise<Replica> {
-    const replica = startReplica({ clock, api, steps, module: cloud.module, name, ...more });
+    const replica = startReplica({ api, steps, timeline: clock, clock, module: cloud.module, name, ...more });
     replicas.push(replica);
     if (unsettled !== true) await clock.advance(SOON_MS);
     return replica;
@@ -199,6 +201,7 @@ export function createRig(t: Pick<TestContext, 'after'>, options: FakeOptions = 
 
 function startReplica({
   clock,
+  timeline,
   api,
   steps,
   name,
@@ -207,7 +210,8 @@ function startReplica({
   faults: armed = [],
   ...provider
 }: StartOptions & {
-  readonly clock: VirtualClock;
+  readonly clock: LeaderOptions['clock'];
+  readonly timeline: VirtualClock;
   readonly api: SandboxApi;
   readonly steps: string[];
   readonly name: string;
@@ -218,7 +222,7 @@ function startReplica({
   const complain = (level: string) => (fields: object, message: string) =>
     void complaints.push({ level, message, fields });
   const log: Log = { debug() {}, info() {}, warn: complain('warn'), error: complain('error') };
-  const faults = createFaults(recorded(api.handle, requests, steps, clock), { clock, seed: 1 });
+  const faults = createFaults(recorded(api.handle, requests, steps, timeline), { clock: timeline, seed: 1 });
   for (const fault of armed) faults.add(fault);
   const metrics = createMetrics({ provider: 'fake' });
   const leader = createLeader({

@@ -157,7 +157,8 @@ export function createFakeProvider(options: FakeOptions = {}): FakeProvider {
   function changed(kind: FakeKind, old: Observed, desired: Desired): FakeBalancer {
     if (old === undefined) {
       addresses += 1;
-      return { ...desired, address: desired.address ?? `192.0.2.${addresses}` };
+      const next = addresses < 255 ? `192.0.2.${addresses}` : `198.18.${addresses >> 8}.${addresses & 255}`;
+      return { ...desired, address: desired.address ?? next };
     }
     switch (kind) {
       case 'setPorts':
