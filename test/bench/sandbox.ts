@@ -177,7 +177,7 @@ async function main(): Promise<void> {
   writeFileSync(path, kubeconfig);
   const http = httpTransport(loadKubeConfig({ kubeconfig: path, env: {} }));
   await ask(http, 'DELETE', '/api/v1/namespaces/default/configmaps');
-  await writes('HTTP, 16 writers', http, 16);
+  await writes('HTTP, client included', http, 16);
   await fanOut('HTTP', http);
   http.close();
   await api.close();
