@@ -60,8 +60,13 @@ export function createLease(options: LeaseOptions): LeaseLock {
 
 type Settings = Required<LeaseOptions>;
 
-/** client-go's jitter: two processes that started together do not stay together. */
+/** client-go's: the deadline must leave room for a try that comes late by so much. */
 const JITTER = 1.2;
+/**
+ * Tries to take the lease come up to so much earlier than the period, for two processes that started together must not
+ * stay together; never later: a renewal is seen within one period, so that a crash costs no more than that and the duration.
+ */
+const SPREAD = 0.5;
 
 function requireOrder({ leaseDurationMs, renewDeadlineMs, retryPeriodMs }: Settings): void {
   const problems = [
@@ -118,7 +123,7 @@ class Candidate {
       } finally {
         attempt.end();
       }
-      await clock.sleep(retryPeriodMs * (1 + JITTER * random()), signal);
+      await clock.sleep(Math.min(retryPeriodMs * (1 - SPREAD * random()), this.#heldForMs() || retryPeriodMs), signal);
     }
   }
 
@@ -169,13 +174,19 @@ class Candidate {
     return this.#seen?.lease.spec?.leaseTransitions ?? 0;
   }
 
-  /** Held by another whose time, counted from when we saw it by our own clock, is not over. */
   #isHeld(): boolean {
+    return this.#heldForMs() > 0;
+  }
+
+  /** What is left of the time of another who holds it, counted from when we saw it by our own clock; 0: nobody does. */
+  #heldForMs(): number {
     const { clock, leaseDurationMs } = this.#settings;
-    const { lease, atMs } = this.#seen as Observation;
+    if (this.#seen === undefined) return 0;
+    const { lease, atMs } = this.#seen;
     const { holderIdentity = '', leaseDurationSeconds } = lease.spec ?? {};
+    if (holderIdentity === '') return 0;
     const durationMs = leaseDurationSeconds === undefined ? leaseDurationMs : leaseDurationSeconds * 1000;
-    return holderIdentity !== '' && clock.monotonicMs() - atMs < durationMs;
+    return Math.max(0, atMs + durationMs - clock.monotonicMs());
   }
 
   #claim(lease: Lease): NonNullable<Lease['spec']> {

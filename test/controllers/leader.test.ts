@@ -89,6 +89,17 @@ test('what the first leader left half done, the second finishes', async (t) => {
   assert.equal(leaseOf(rig).spec?.holderIdentity, 'two_uuid');
 });
 
+test('a crash is over after 17 s at most, whenever it comes', async (t) => {
+  for (let phaseMs = 0; phaseMs < 4000; phaseMs += 250) {
+    const rig = createRig(t);
+    const first = await rig.start({ name: 'one' });
+    const second = await rig.start({ name: 'two' });
+    await rig.clock.advance(10_000 + phaseMs);
+    first.faults.add({ ...endless, effect: { kind: 'refuse' } });
+    await rig.clock.run(() => second.leader.leads(), { maxMs: 17_000 });
+  }
+});
+
 test('a write is refused here when time has passed that no timer saw (SIGSTOP)', async (t) => {
   const rig = createRig(t);
   const replica = await rig.start();
