@@ -263,6 +263,9 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     readers.blocks.onChange((old, now) => commit.onBlock(old, now));
     readers.pools.onChange((old, now) => {
       if (!sameContent(old as IPAddressPool | undefined, now as IPAddressPool | undefined)) keeper.changed();
+      const made = now as (IPAddressPool & { readonly status?: object }) | undefined;
+      // Made anew, be it as it was, or wiped.
+      if (!viewer && made !== undefined && made.status === undefined) poolStatus.touch([made.metadata.name]);
     });
     readers.namespaces.onChange((old, now) =>
       keeper.namespaceChanged(old as KubeObject | undefined, now as KubeObject | undefined),

@@ -26,6 +26,8 @@ export interface PoolChange {
   readonly stranded: readonly Affected[];
   /** Part of `stranded` that no allow-shrink covers, on the old pool or its successor: refuse the edit if not empty. */
   readonly refused: readonly Affected[];
+  /** Addresses in use that stay in their pool while its rules of who may use them change, in numeric order. */
+  readonly judged: readonly Affected[];
   /** Room that the change makes. */
   readonly freed: readonly Freed[];
 }
@@ -36,6 +38,7 @@ export function changeOf(ledger: Ledger, pools: readonly Pool[]): PoolChange {
   const slots = [...ledger.slots].sort((a, b) => compareIps(a.ip, b.ip));
   const after = new Map<string, Slot[]>();
   const affected: Affected[] = [];
+  const judged: Affected[] = [];
   for (const slot of slots) {
     const from = slot.pool ?? slot.recorded;
     const to = next.poolOf(slot.ip, from)?.name;
@@ -45,7 +48,12 @@ export function changeOf(ledger: Ledger, pools: readonly Pool[]): PoolChange {
       else there.push(slot);
     }
     // An address that is in no pool already is not touched by this change.
-    if (slot.users.size === 0 || to === slot.pool) continue;
+    if (slot.users.size === 0) continue;
+    if (to === slot.pool) {
+      const isJudged = to !== undefined && !isEqual(rulesOf(ledger.pools.get(to)), rulesOf(next.get(to)));
+      if (isJudged) judged.push({ address: slot.address, from, to, users: usersOf(slot) });
+      continue;
+    }
     affected.push({ address: slot.address, from, ...(to === undefined ? {} : { to }), users: usersOf(slot) });
   }
   const stranded = affected.filter(({ to }) => to === undefined);
@@ -55,6 +63,7 @@ export function changeOf(ledger: Ledger, pools: readonly Pool[]): PoolChange {
     moved: affected.filter(({ to }) => to !== undefined),
     stranded,
     refused: stranded.filter(({ from }) => !mayShrink(from)),
+    judged,
     freed: pools.flatMap((pool) => freedIn(ledger, pool, after.get(pool.name) ?? [])),
   };
 }
@@ -103,5 +112,8 @@ function addedBy(old: Pool, pool: Pool, family: IpFamily): bigint {
   }
   return added;
 }
+
+/** What a reserved address is held against; it stays whatever they say. */
+const rulesOf = (pool: Pool | undefined) => [pool?.selection, pool?.avoidBuggyIPs];
 
 const accessOf = ({ autoAssign, selection, disabled, quota }: Pool) => ({ autoAssign, selection, disabled, quota });

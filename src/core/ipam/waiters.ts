@@ -63,9 +63,15 @@ function isConcerned(request: AddressRequest, room: Room, allocator: Pick<Alloca
 }
 
 /** Cheap, before a decision: with 10,000 waiters a decision for each would cost more than the release. */
-function mayFit(request: AddressRequest, room: Room, allocator: Pick<AllocatorView, 'candidates'>): boolean {
+function mayFit(
+  request: AddressRequest,
+  room: Room,
+  allocator: Pick<AllocatorView, 'candidates' | 'holdings'>,
+): boolean {
   if (room.isEmpty) return false;
-  return allocator.candidates(request).some((pool) => request.families.some((family) => room.has({ pool, family })));
+  // What it still wants comes from the pool of what it has, be that open to new Services or not.
+  const pools = [...allocator.candidates(request), ...allocator.holdings(request.uid).map(({ pool }) => pool)];
+  return pools.some((pool) => request.families.some((family) => room.has({ pool, family })));
 }
 
 /** How much of what became free is not promised to a waiter yet. */

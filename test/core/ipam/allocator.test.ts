@@ -441,6 +441,19 @@ test('a change of pools lists every address that moves or is stranded, with all 
   assert.deepEqual(allowed.refused, []);
 });
 
+test('a change of who may use a pool lists whose addresses are held against other rules from now on', () => {
+  const allocator = started([p('a', ['10.0.0.0/30']), p('b', ['10.0.1.0/30'])]);
+  allocator.allocate(request('one'));
+  allocator.allocate(request('two', byAddress('10.0.1.0')));
+  const named = { namespace: 'default', name: 'two', uid: 'two' };
+  const judged = (text: Parameters<typeof p>[2]) =>
+    allocator.preview(pools([p('a', ['10.0.0.0/29']), p('b', ['10.0.1.0/30'], text)])).judged;
+  const expected = [{ address: '10.0.1.0', from: 'b', to: 'b', users: [named] }];
+  assert.deepEqual(judged({}), []);
+  assert.deepEqual(judged({ serviceAllocation: { namespaces: ['other'] } }), expected);
+  assert.deepEqual(judged({ avoidBuggyIPs: true }), expected);
+});
+
 test('a retained address strands nobody', () => {
   const allocator = started([p('a', ['10.0.0.0/30'], { annotations: { 'fairlead.dev/retain': '1h' } })]);
   allocator.allocate(request('s'));

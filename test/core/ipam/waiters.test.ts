@@ -107,6 +107,14 @@ test('a new pool wakes as many as it has room for', () => {
   assert.deepEqual(uids(wake(waiters, freed, allocator)), ['w0', 'w1', 'w2', 'w3']);
 });
 
+test('what a Service still lacks comes from the pool that it has, also when that is closed to new ones', () => {
+  const closed = { name: 'c', addresses: ['10.0.2.0/30'], autoAssign: false };
+  const both = { families: ['ipv4', 'ipv6'], policy: 'PreferDualStack' } as const;
+  const allocator = full([closed], [request('h', { ...both, pool: 'c' })]);
+  const { freed } = allocator.setPools(pools([{ ...closed, addresses: ['10.0.2.0/30', 'fd00::/126'] }]));
+  assert.deepEqual(uids(wake(waiting(request('h', both)), freed, allocator)), ['h']);
+});
+
 test('serve gives in order, each on what the one before left', () => {
   const allocator = full([a], four);
   const freed = ['h1', 'h4'].flatMap((uid) => allocator.release(uid).freed);

@@ -293,3 +293,16 @@ test('pool status counts exactly, the greatest int64 too, at most once a second 
   await world.clock.advance(5000);
   assert.equal(patches().length, count);
 });
+
+test('a pool that is deleted in use and made again as it was shows its counts again', async () => {
+  const { world } = await served();
+  const status = () => (world.cluster.get(resources.ipaddresspools, `${METALLB}/one`) as { status?: object }).status;
+  const shown = status();
+  assert.notEqual(shown, undefined);
+  world.cluster.drop(resources.ipaddresspools, `${METALLB}/one`);
+  await world.clock.advance(1000);
+  world.pool('one', ['10.77.0.0/30']);
+  assert.equal(status(), undefined);
+  await world.clock.advance(2000);
+  assert.deepEqual(status(), shown);
+});

@@ -127,3 +127,73 @@ test('a block write that fails for a waiting Service is tried again', async () =
   await world.clock.advance(20_000);
   assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/a'] });
 });
+
+test('what the API server refuses is tried again by the backoff of its run, not at once and for ever', async () => {
+  const world = createWorld({
+    fault: ({ verb }) => (verb === 'create' ? { code: 'FL_KUBE_DENIED' } : undefined),
+  });
+  world.pool('one', ['10.77.0.0/30']);
+  world.service('web/a');
+  const controller = await world.controller();
+  await world.clock.advance(100);
+  controller.context.resyncs.length = 0;
+  assert.deepEqual(await controller.outcome('web/a'), { error: 'FL_KUBE_DENIED' });
+  await world.clock.advance(100);
+  assert.deepEqual(controller.context.resyncs, []);
+});
+
+test('a second family that the pool had not is added once it has', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/30']);
+  const clusterIPs = ['10.96.0.1', 'fd00::1'];
+  world.service('web/a', { spec: { ipFamilyPolicy: 'PreferDualStack', clusterIPs } });
+  const controller = await world.controller();
+  await controller.ensure('web/a');
+  assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.0']);
+  world.pool('one', ['10.77.0.0/30', 'fd01::/126']);
+  await world.clock.advance(100);
+  await controller.settle();
+  assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.0', 'fd01::']);
+});
+
+test('a pool that no longer selects a Service says so at once, and so does one that does again', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/30']);
+  world.service('web/a');
+  const controller = await world.controller();
+  await controller.ensure('web/a');
+  for (const [namespaces, words] of [
+    [['other'], [/does not select the Service/]],
+    [['web'], []],
+  ] as const) {
+    controller.context.resyncs.length = 0;
+    world.pool('one', ['10.77.0.0/30'], { spec: { serviceAllocation: { namespaces } } });
+    await world.clock.advance(100);
+    const looked = woken(
+      world,
+      controller.context.resyncs.map(({ uids }) => uids),
+    );
+    assert.deepEqual(looked, ['web/a']);
+    const progress = await controller.ensure('web/a');
+    const shortfalls = (progress.state === 'ready' && progress.shortfalls) || [];
+    assert.equal(shortfalls.length, words.length);
+    for (const [index, pattern] of words.entries()) assert.match(shortfalls[index]?.message ?? '', pattern);
+  }
+});
+
+test('addresses that nobody sees are shown although the newest request makes no sense', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/30']);
+  world.service('web/a');
+  const controller = await world.controller();
+  await controller.ensure('web/a');
+  const annotations = { 'metallb.io/loadBalancerIPs': 'no address' };
+  world.service('web/a', { annotations, ingress: [] });
+  await world.clock.advance(1);
+  const shown = await controller.ensure('web/a');
+  assert.equal(shown.state, 'ready');
+  assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.0']);
+  await world.clock.advance(1000);
+  assert.deepEqual(await controller.outcome('web/a'), { error: 'FL_ADDRESS_INVALID' });
+  assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.0']);
+});
