@@ -70,11 +70,11 @@ for (const { name: server, start } of apis) {
 
     const missing = { namespace: 'default', name: 'missing' };
     for (const work of [
-      kube.get(resources.configmaps, missing, soon()),
-      kube.patch(resources.configmaps, missing, { data: {} }, soon()),
-      kube.create({ group: 'x.dev', version: 'v1', plural: 'things' }, configMap(), soon()),
+      () => kube.get(resources.configmaps, missing, soon()),
+      () => kube.patch(resources.configmaps, missing, { data: {} }, soon()),
+      () => kube.create({ group: 'x.dev', version: 'v1', plural: 'things' }, configMap(), soon()),
     ])
-      assert.deepEqual(await outcome(work), ['FL_KUBE_NOT_FOUND', 'transient']);
+      assert.deepEqual(await outcome(work()), ['FL_KUBE_NOT_FOUND', 'transient']);
     const wrong = { ...configMap(), metadata: { namespace: 'default', name: 'Not A Name' } };
     assert.deepEqual(await outcome(kube.create(resources.configmaps, wrong, soon())), ['FL_KUBE_INVALID', 'invalid']);
 
@@ -176,9 +176,9 @@ test('a call that has ended sends nothing, and rejects with its own reason', asy
   const { kube } = context();
   const call = callWith(AbortSignal.abort(new Error('the run is over')));
   for (const work of [
-    kube.create(resources.configmaps, configMap(), call),
-    kube.patch(resources.configmaps, where, {}, call),
-    kube.remove(resources.configmaps, where, call),
+    () => kube.create(resources.configmaps, configMap(), call),
+    () => kube.patch(resources.configmaps, where, {}, call),
+    () => kube.remove(resources.configmaps, where, call),
   ])
     await assert.rejects(work, /the run is over/);
   assert.deepEqual(requests, []);
@@ -202,9 +202,9 @@ test('whoever asks for a kind shares one watch; namespaces and labels are watche
   assert.equal(requests.filter((request) => request.includes('watch=')).length, 3);
   await given.kube.create(resources.configmaps, configMap({ a: '1' }), soon());
   await clock.advance(100);
-  assert.deepEqual(first?.get('default/one'), second?.get('default/one'));
-  assert.equal((first?.get('default/one') as { data: { a: string } }).data.a, '1');
-  assert.equal(first?.list().length, 1);
+  assert.deepEqual(first.get('default/one'), second.get('default/one'));
+  assert.equal((first.get('default/one') as { data: { a: string } }).data.a, '1');
+  assert.equal(first.list().length, 1);
 });
 
 test('what the controllers watch anyway is not read again', async (t) => {
