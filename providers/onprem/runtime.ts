@@ -7,7 +7,7 @@ import type { IPAddressPool } from '../../src/core/ipam/pools.ts';
 import type { KubeObject, Service } from '../../src/core/objects.ts';
 import type { Call, LoadBalancerParts, ObjectReader, ProviderContext } from '../../src/core/provider.ts';
 import { selectionOf } from '../../src/core/service/wanted.ts';
-import { type Adopter, createAdopter } from './adopt.ts';
+import { createAdopter } from './adopt.ts';
 import { apply, freeing } from './apply.ts';
 import { type Book, createBook, seePublished } from './book.ts';
 import { type Commit, createCommit } from './commit.ts';
@@ -15,9 +15,10 @@ import type { Config } from './config.ts';
 import { type ConfigurationState, STATE_NAME, shownErrors, showState } from './config-state.ts';
 import { metallbControllers, type Pod, refuseMetallb } from './detect.ts';
 import { type Act, diff, type Observed } from './diff.ts';
+import { gathering } from './gathering.ts';
 import { createGone } from './gone.ts';
 import { holdChange } from './hold.ts';
-import { type IpamPlugin, loadIpam } from './ipam.ts';
+import { loadIpam } from './ipam.ts';
 import { createLastGood } from './last-good.ts';
 import { createLifetime, type Lifetime } from './lifetime.ts';
 import { createObserver } from './observe.ts';
@@ -147,6 +148,8 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     frozen: () => keeper.frozen(),
   });
 
+  const moved = gathering<string>((uids) => resync('addresses moved to another pool', uids));
+
   let isKindMissing = false;
   async function show(): Promise<void> {
     if (isForeignState(readers, identity)) return; // MetalLB's own, serving another class beside us
@@ -224,10 +227,10 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     if (keeper.objections.length > 0) keeper.changed();
   }
 
-  function onTaken({ moved, stranded, judged, freed: room }: PoolChange): void {
+  function onTaken({ moved: renamed, stranded, judged, freed: room }: PoolChange): void {
     if (!isStarted || viewer) return;
     poolStatus.touch(allocator.pools.map(({ name }) => name));
-    for (const user of moved.flatMap(({ users }) => users)) void follow(user);
+    for (const user of renamed.flatMap(({ users }) => users)) void follow(user);
     resync(
       'addresses left their pool',
       stranded.flatMap(({ users }) => users.map(({ uid }) => uid)),
@@ -249,7 +252,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
       if (lifetime.signal.aborted) return;
       log.debug({ uid, err: error }, 'the new pool was not recorded'); // its own run does it, and tells
     }
-    resync('addresses moved to another pool', [uid]);
+    moved(uid);
   }
 
   function onLooked(): void {
@@ -394,5 +397,3 @@ function sameContent(old: IPAddressPool | undefined, now: IPAddressPool | undefi
     old?.metadata.uid === now?.metadata.uid
   );
 }
-
-export type { Adopter, IpamPlugin };

@@ -3,6 +3,7 @@ import type { Freed } from '../../src/core/ipam/entry.ts';
 import { compareWaiters, serve, type Waiter, wake } from '../../src/core/ipam/waiters.ts';
 import type { Clock, Log } from '../../src/core/provider.ts';
 import type { Commit } from './commit.ts';
+import { gathering } from './gathering.ts';
 import { holdChange, madeOf } from './hold.ts';
 import type { Lifetime } from './lifetime.ts';
 
@@ -45,19 +46,25 @@ export function createWaiting(options: WaitingOptions): Waiting {
   });
   let freed: Freed[] = [];
   let passing: Promise<void> | undefined;
-  let ready: string[] = []; // uids whose blocks are written and whose keys are not queued yet
+  const unused = new Set<readonly Freed[]>(); // room that is still there because the writes failed
+  /** Uids whose blocks are written. */
+  const queue = gathering<string>((uids) => resync('addresses became free', uids));
 
   async function pass(): Promise<void> {
     while (freed.length > 0 && !lifetime.signal.aborted) {
       const room = freed;
       freed = [];
       const order = [...waiters.values()].sort(compareWaiters);
-      for (let at = 0; at < order.length; at += CHUNK) {
-        if (at > 0) await clock.sleep(0, lifetime.signal);
-        const chunk = order.slice(at, at + CHUNK).filter(({ request: { uid } }) => waiters.has(uid));
-        if (onlyWake) wakeUp(wake(chunk, room, allocator));
-        else for (const { waiter, decision } of serve(chunk, room, taking)) follow(waiter, decision, room);
-      }
+      if (onlyWake) wakeUp(wake(order, room, allocator));
+      else await serveInOrder(order, room);
+    }
+  }
+
+  async function serveInOrder(order: readonly Waiter[], room: readonly Freed[]): Promise<void> {
+    for (let at = 0; at < order.length; at += CHUNK) {
+      if (at > 0) await clock.sleep(0, lifetime.signal);
+      const chunk = order.slice(at, at + CHUNK).filter(({ request: { uid } }) => waiters.has(uid));
+      for (const { waiter, decision } of serve(chunk, room, taking)) follow(waiter, decision, room);
     }
   }
 
@@ -84,19 +91,19 @@ export function createWaiting(options: WaitingOptions): Waiting {
         if (lifetime.signal.aborted) return;
         log.debug({ uid: request.uid, err: error }, 'a waiting Service was not served');
         waiters.set(request.uid, waiter);
-        lifetime.after(RETRY_MS, () => void makeRoom(room));
+        retry(room);
       },
     );
   }
 
-  /** All of one block come in the same turn: one call. */
-  function queue(uid: string): void {
-    ready.push(uid);
-    if (ready.length > 1) return;
-    queueMicrotask(() => {
-      const uids = ready;
-      ready = [];
-      resync('addresses became free', uids);
+  /** Once for all whose writes failed meanwhile. */
+  function retry(room: readonly Freed[]): void {
+    unused.add(room);
+    if (unused.size > 1) return;
+    lifetime.after(RETRY_MS, () => {
+      const all = [...unused].flat();
+      unused.clear();
+      void makeRoom(all);
     });
   }
 
