@@ -113,7 +113,7 @@ function isSettled(
   const key = keyOf(service);
   const verdict = audit.specs.get(spec.uid);
   const memo = parts.memos.of(service, key);
-  if (verdict === undefined || 'error' in verdict) return false;
+  if (verdict === undefined || 'error' in verdict || memo.owed !== undefined) return false;
   if (verdict.actions.length > 0) {
     // Since its last run, which ended well and for this very spec, nobody but an outsider can have changed it.
     if (repair && memo.settled !== undefined && isSpecOf(memo, spec)) {

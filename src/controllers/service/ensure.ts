@@ -1,10 +1,12 @@
 import { isEqual } from '../../core/equal.ts';
+import { isProviderError } from '../../core/errors.ts';
 import type { Service } from '../../core/objects.ts';
 import type { Action, LoadBalancerSpec, Progress } from '../../core/provider.ts';
 import { causeOf, type DesiredLoadBalancer } from '../../core/service/desired.ts';
 import { type EventText, ensuring, eventsOf, removalHeld } from '../../core/service/events.ts';
 import { holdRemovals } from '../../core/service/floor.ts';
-import { type StatusOptions, statusPatch } from '../../core/service/status.ts';
+import { isPublished } from '../../core/service/ingress.ts';
+import { type StatusOptions, type StatusPatch, statusPatch } from '../../core/service/status.ts';
 import type { Decision } from '../../core/service/wanted.ts';
 import type { Outcome } from '../../work/queue.ts';
 import { desireSoon } from './desire.ts';
@@ -150,12 +152,17 @@ interface Run {
 async function publish(parts: Parts, run: Run, signal: AbortSignal): Promise<Outcome> {
   const { service, memo, spec, progress, applied, options } = run;
   const before = latest(parts, service);
+  tellOwed(parts, before, memo);
   const patch = statusPatch(before, progress, options);
-  const after = await writeStatus(parts, before, patch, signal);
+  const after = await writeStatus(parts, before, patch, signal).catch((error: unknown) => {
+    owe(run, patch, error);
+    throw error;
+  });
   if (after === undefined) return undefined; // gone meanwhile: the watch tells
   const isMoved = memo.serving === true && !isEqual(before.status?.loadBalancer, after.status?.loadBalancer);
   const cause = patch === undefined && applied.length === 0 ? 'none' : run.cause;
   for (const event of eventsOf(progress, { cause, hosts: spec.targets.length })) tell(parts, service, event, isMoved);
+  if (patch?.status?.loadBalancer !== undefined) delete memo.owed; // that patch never took effect: this one tells
   if (progress.state === 'pending') {
     delete memo.settled;
     memo.seen = spec;
@@ -170,4 +177,22 @@ async function publish(parts: Parts, run: Run, signal: AbortSignal): Promise<Out
   delete memo.seen;
   memo.settled = after.metadata.resourceVersion;
   return undefined;
+}
+
+/** Nobody knows whether the patch took effect; if it did, the next run finds nothing to write, and nothing to say. */
+function owe({ memo, progress, cause, spec }: Run, patch: StatusPatch | undefined, error: unknown): void {
+  const ingress = patch?.status?.loadBalancer?.ingress;
+  if (ingress === undefined || !isProviderError(error) || !LOST.has(error.code)) return;
+  const events = eventsOf(progress, { cause, hosts: spec.targets.length });
+  memo.owed = { ingress: ingress ?? [], events, moved: memo.serving === true };
+}
+
+/** No answer, or one of somebody on the way. */
+const LOST: ReadonlySet<string> = new Set(['FL_KUBE_UNREACHABLE', 'FL_KUBE_REQUEST']);
+
+function tellOwed(parts: Parts, service: Service, memo: Memo): void {
+  const { owed } = memo;
+  if (owed === undefined || !isPublished(owed.ingress, service.status?.loadBalancer?.ingress)) return;
+  delete memo.owed;
+  for (const event of owed.events) tell(parts, service, event, owed.moved);
 }

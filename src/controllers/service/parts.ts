@@ -1,4 +1,4 @@
-import type { KubeObject, Node, Service } from '../../core/objects.ts';
+import type { KubeObject, Node, Service, ServiceIngress } from '../../core/objects.ts';
 import type { Call, Clock, LoadBalancerSpec, LoadBalancers, Log, Provider, ResourceName } from '../../core/provider.ts';
 import { causeOf } from '../../core/service/desired.ts';
 import type { EventText } from '../../core/service/events.ts';
@@ -72,6 +72,12 @@ export interface Memo {
   seen?: LoadBalancerSpec;
   /** The last run ended with a published ingress. */
   serving?: true;
+  /** What a patch says whose answer was lost: told once the Service is seen to show this ingress. */
+  owed?: {
+    readonly ingress: readonly ServiceIngress[];
+    readonly events: readonly EventText[];
+    readonly moved: boolean;
+  };
   /** Warnings about its input that were told: said once, however often it is looked at. */
   warned?: ReadonlySet<string>;
   /** Monotonic ms of the first change of nodes or endpoints that the cloud has not accepted yet. */

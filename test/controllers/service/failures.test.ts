@@ -438,6 +438,18 @@ test('429 with Retry-After on a status patch is obeyed to the second', async (t)
   assert.equal((timesMs()[0] ?? 0) - createdMs, 9000, 'the first that got through');
 });
 
+for (const when of ['before', 'after'] as const)
+  for (const kind of ['reset', 'status'] as const)
+    test(`a status patch whose answer is lost is told once, whether it took effect or not: ${kind} ${when}`, async (t) => {
+      const { rig, replica } = await started(t);
+      const effect = kind === 'reset' ? { kind, when } : { kind, when, status: 504 };
+      replica.faults.add({ verb: 'patch', path: '/services/', skip: 1, effect });
+      await rig.create('a');
+      await rig.clock.advance(5000);
+      assert.deepEqual(rig.conditions('a'), complete);
+      assert.deepEqual(told(rig, 'EnsuredLoadBalancer'), ['Normal EnsuredLoadBalancer: Ensured load balancer']);
+    });
+
 async function untilTries(rig: Rig, course: { readonly timesMs: readonly number[] }, count: number): Promise<void> {
   await rig.clock.run(() => course.timesMs.length >= count, { maxMs: 60 * MINUTE_MS });
   await rig.clock.advance(300); // events and conditions follow
