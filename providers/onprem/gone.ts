@@ -13,6 +13,8 @@ export interface Gone {
   /** Looks at every UID in the blocks. */
   start(): void;
   onService(old: Service | undefined, now: Service | undefined): void;
+  /** Somebody else reserved something for it: a write of an earlier leader may arrive after its Service went. */
+  onUser(uid: string, key: string): void;
 }
 export interface GoneOptions {
   readonly allocator: Allocator;
@@ -67,6 +69,9 @@ export function createGone({ allocator, commit, services, lifetime, free }: Gone
         if (isReplaced) free(uid, key);
         else suspect(uid, key);
       }
+    },
+    onUser(uid, key) {
+      if (isGone(uid, key)) suspect(uid, key);
     },
     onService(old, now) {
       if (old !== undefined && isGone(old.metadata.uid, keyOf(old))) suspect(old.metadata.uid, keyOf(old));

@@ -213,6 +213,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     if (!isStarted || viewer) return;
     const found = users.flatMap(({ uid, namespace: space, name }) => services.find(uid, `${space}/${name}`) ?? []);
     for (const service of found.filter(services.isWanted).sort(byAge)) adopter.adopt(service);
+    for (const { uid, namespace: space, name } of users) gone.onUser(uid, `${space}/${name}`);
     resync(
       'a block was changed by somebody else',
       users.map(({ uid }) => uid),

@@ -174,6 +174,24 @@ test('addresses of Services that are gone are freed without a finalizer, once th
   assert.deepEqual(addressesOf(world.at('web/d')), Object.keys(world.reserved()));
 });
 
+test('what an earlier leader reserves late for a Service that is gone by then is freed', async () => {
+  const world = createWorld({
+    fault: ({ by, verb }) =>
+      by === 'first' && verb === 'create' ? { code: 'FL_KUBE_UNREACHABLE', effect: { lateMs: 5000 } } : undefined,
+  });
+  world.pool('one', ['10.77.0.0/24']);
+  world.service('web/a');
+  const first = await world.controller({ identity: 'first' });
+  await world.clock.advance(10);
+  first.context.kill();
+  world.drop('web/a');
+  await world.controller({ identity: 'second' });
+  await world.clock.advance(6000);
+  assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/a'] });
+  await world.clock.advance(60_000);
+  assert.deepEqual(world.reserved(), {});
+});
+
 test('a Service that a stale relist hides for a moment keeps its address', async () => {
   const world = createWorld();
   world.pool('one', ['10.77.0.0/24']);
