@@ -119,8 +119,7 @@ function remembering(
     }
     waiting.delete(uid);
     // Room was made between its decision and now, when it was not on the list yet. What the API server refused waits.
-    if (isProviderError(error) && !error.code.startsWith('FL_KUBE_') && decision.take.length > 0)
-      resync('addresses became free', [uid]);
+    if (isDecided(error) && decision.take.length > 0) resync('addresses became free', [uid]);
   }
 
   function publishing({ uid, key }: LoadBalancerSpec, ingress: readonly Ingress[]): void {
@@ -165,6 +164,10 @@ function remembering(
     },
   };
 }
+
+/** By the allocator, not by the API server: those kinds are its own. */
+const isDecided = (error: unknown): boolean =>
+  isProviderError(error) && (error.kind === 'quota' || (error.kind === 'invalid' && error.code !== 'FL_KUBE_INVALID'));
 
 function planned(spec: LoadBalancerSpec): ReturnType<typeof plan> | undefined {
   try {
