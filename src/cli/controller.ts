@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { createLeader, type LeaderOptions } from '../controllers/leader.ts';
 import { isProviderError } from '../core/errors.ts';
 import { createHealth, type HealthOptions } from '../obs/health.ts';
@@ -85,6 +86,15 @@ async function serve(input: Input, terminal: Terminal): Promise<number> {
 }
 
 /**
+ * Once, after the first look at everything: what the lists and that look left behind is a third of the heap, and a process
+ * that then idles would keep it. A pause of some 50 ms.
+ */
+function giveBackMemory(): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+}
+
+/**
  * The young generation would grow to 32 MB and stay there: 30 MB of memory for nothing. Only once everything is loaded:
  * another set of flags makes Node compile its own modules anew, half a second of start.
  */
@@ -113,6 +123,7 @@ function serviceOptions(flags: Values): LeaderOptions['service'] {
     driftCheckPeriodMs: flags['drift-check-period'] as number,
     deleteOrphans: flags['delete-orphans'] as boolean,
     takeoverFieldManagers: flags['takeover-field-managers'] as readonly string[],
+    audited: giveBackMemory,
     ...(classes === undefined ? {} : { classes }),
     ...(concurrency === undefined ? {} : { concurrency }),
   };

@@ -3,7 +3,7 @@ import { failure } from '../core/errors.ts';
 import { keyOf, type Service } from '../core/objects.ts';
 import type { ServiceRef } from '../core/provider.ts';
 import { needsSync } from '../core/service/changes.ts';
-import { causeOf } from '../core/service/desired.ts';
+import { causeOf, printOf } from '../core/service/print.ts';
 import { failureOf, verdictOf } from '../core/service/retry.ts';
 import { stateOf } from '../core/service/state.ts';
 import { statusPatch } from '../core/service/status.ts';
@@ -50,6 +50,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   const { loadBalancers, selection, memos } = parts;
   const gone = new Map<string, ServiceRef[]>(); // key -> Services that had this key and may have left something
   const forced = new Set<string>(); // keys to look at although their Service has not changed
+  const begun = new Map<string, Service>(); // key -> the copy that its run under way is about
   const changeOptions = loadBalancers.selfCleaning === true ? { facts: true as const } : {};
   const drift = createDrift(parts);
   const backoff = exponential({ ...BACKOFF, random });
@@ -73,7 +74,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     backoff,
     metrics: metrics.queue,
     log,
-    reconcile: (key, signal) => loop.run(key, AbortSignal.any([signal, leadership])),
+    reconcile: (key, signal) => loop.run(key, AbortSignal.any([signal, leadership])).finally(() => begun.delete(key)),
   });
 
   async function reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
@@ -89,6 +90,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   async function reconcileWithin(key: string, signal: AbortSignal): Promise<Outcome> {
     const leftover = await removeAllGone(key, signal);
     const service = services.get(key);
+    if (service !== undefined) begun.set(key, service);
     if (service === undefined) {
       forced.delete(key);
       memos.forget(key);
@@ -136,7 +138,9 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   /** What a failure means is decided in core; here it is told. */
   async function failed(key: string, error: unknown, failing: Failing, signal: AbortSignal): Promise<Retry> {
     const failure = failureOf(error);
-    const service = services.get(key);
+    // Of the Service that the run was about: what changed meanwhile has a run of its own, and shows its own failures.
+    const about = begun.get(key) ?? services.get(key);
+    const service = services.get(key)?.metadata.uid === about?.metadata.uid ? about : undefined;
     const during = duringOf(service, key);
     if (during === 'hosts') metrics.count('service_controller_nodesync_error_total', {});
     const nodes = memos.get(key)?.tried?.targets.map(({ node }) => node) ?? [];
@@ -164,7 +168,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     const settled = memos.get(key)?.spec;
     if (settled === undefined || settled.targetKind === 'none') return 'ensure';
     try {
-      return causeOf(settled, desire(parts, service).spec) === 'hosts' ? 'hosts' : 'ensure';
+      return causeOf(settled, printOf(desire(parts, service).spec)) === 'hosts' ? 'hosts' : 'ensure';
     } catch {
       return 'ensure'; // the spec itself is what failed
     }
@@ -299,7 +303,10 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   return {
     start() {
       unsubscribe = services.onChange(changed);
-      void check({ repair: false }).then(watchDrift);
+      void check({ repair: false }).then(async () => {
+        collaborators.audited?.();
+        await watchDrift();
+      });
     },
     async close() {
       stopped.abort(new Error('the service controller is closing'));

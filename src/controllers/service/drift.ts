@@ -1,7 +1,8 @@
 import { keyOf, type Service } from '../../core/objects.ts';
 import type { Audit, LoadBalancerSpec } from '../../core/provider.ts';
-import { causeOf, type DesiredLoadBalancer } from '../../core/service/desired.ts';
+import type { DesiredLoadBalancer } from '../../core/service/desired.ts';
 import { drifted } from '../../core/service/events.ts';
+import { causeOf, printOf } from '../../core/service/print.ts';
 import { statusPatch } from '../../core/service/status.ts';
 import { decide, finalizerFor } from '../../core/service/wanted.ts';
 import { list } from '../../kube/list.ts';
@@ -99,7 +100,9 @@ export function createDrift(parts: Parts): Drift {
 
 /** Labels and the like are no part of it: where they matter, their change is a run of its own (`ChangeOptions.facts`). */
 function isSpecOf({ spec: last }: Memo, spec: LoadBalancerSpec): boolean {
-  return last !== undefined && causeOf({ ...last, service: spec.service }, spec) === 'none';
+  if (last === undefined) return false;
+  const now = printOf(spec);
+  return causeOf({ ...last, facts: now.facts }, now) === 'none';
 }
 
 /** True: backend and status show what they should. Marks the Service, so that its next event is no work. */
@@ -136,7 +139,7 @@ function isSettled(
     return false;
   }
   memo.settled = now.metadata.resourceVersion;
-  memo.spec = spec;
+  memo.spec = printOf(spec);
   memo.serving = true;
   return true;
 }

@@ -2,10 +2,11 @@ import { isEqual } from '../../core/equal.ts';
 import { isProviderError } from '../../core/errors.ts';
 import type { Service } from '../../core/objects.ts';
 import type { Action, LoadBalancerSpec, Progress } from '../../core/provider.ts';
-import { causeOf, type DesiredLoadBalancer } from '../../core/service/desired.ts';
+import type { DesiredLoadBalancer } from '../../core/service/desired.ts';
 import { type EventText, ensuring, eventsOf, removalHeld } from '../../core/service/events.ts';
 import { holdRemovals } from '../../core/service/floor.ts';
 import { isPublished } from '../../core/service/ingress.ts';
+import { causeOf, printOf, type SpecPrint } from '../../core/service/print.ts';
 import { type StatusOptions, type StatusPatch, statusPatch } from '../../core/service/status.ts';
 import type { Decision } from '../../core/service/wanted.ts';
 import type { Outcome } from '../../work/queue.ts';
@@ -31,9 +32,10 @@ export async function ensure(
   const memo = memos.of(service, key);
   const desired = await desireSoon(parts, service, signal);
   const { spec, recheckMs } = floored(parts, service, memo, desired);
-  const cause = causeOf(memo.spec, spec);
+  const print = printOf(spec);
+  const cause = causeOf(memo.spec, print);
   if (cause !== 'none') warn(parts, service, memo, desired.warnings);
-  memo.tried = spec;
+  memo.tried = print;
   const options = (): StatusOptions => ({
     nowMs: clock.now(),
     finalizer: decision.finalizer,
@@ -42,7 +44,7 @@ export async function ensure(
     shortfalls: desired.shortfalls,
     portErrors: desired.portErrors,
   });
-  const start = announce(parts, { service, memo, spec, options }, decision, signal);
+  const start = announce(parts, { service, memo, print, options }, decision, signal);
   const applied: Action[] = [];
   const call = parts.call(signal, key, (step) => {
     if (step.at !== 'apply') return;
@@ -57,7 +59,11 @@ export async function ensure(
     if (cause === 'hosts')
       hostsUpdated(metrics, clock.monotonicMs(), { startMs, sinceMs: memo.targetsSinceMs ?? startMs });
     delete memo.targetsSinceMs;
-    const outcome = await publish(parts, { service, memo, spec, progress, applied, cause, options: options() }, signal);
+    const outcome = await publish(
+      parts,
+      { service, memo, print, progress, applied, cause, options: options() },
+      signal,
+    );
     if (outcome !== undefined || recheckMs === undefined) return outcome;
     delete memo.settled; // what is held is looked at again
     return { requeueAfterMs: recheckMs - clock.monotonicMs() };
@@ -96,7 +102,12 @@ function floored(
  */
 function announce(
   parts: Parts,
-  { service, memo, spec, options }: Pick<Run, 'service' | 'memo' | 'spec'> & { readonly options: () => StatusOptions },
+  {
+    service,
+    memo,
+    print,
+    options,
+  }: Pick<Run, 'service' | 'memo' | 'print'> & { readonly options: () => StatusOptions },
   decision: Extract<Decision, { do: 'ensure' }>,
   signal: AbortSignal,
 ): { readonly before: Promise<void>; end(): Promise<void> } {
@@ -104,7 +115,7 @@ function announce(
   const write = async () => {
     const now = latest(parts, service);
     await writeStatus(parts, now, statusPatch(now, { state: 'started' }, options()), signal);
-    memo.seen = spec;
+    memo.seen = print;
   };
   if (loadBalancers.selfCleaning !== true) {
     return { before: decision.hasFinalizer ? Promise.resolve() : write(), end: async () => {} };
@@ -142,7 +153,7 @@ function warn(parts: Parts, service: Service, memo: Memo, warnings: readonly Eve
 interface Run {
   readonly service: Service;
   readonly memo: Memo;
-  readonly spec: LoadBalancerSpec;
+  readonly print: SpecPrint;
   readonly progress: Progress;
   readonly applied: readonly Action[];
   readonly cause: ReturnType<typeof causeOf>;
@@ -150,7 +161,7 @@ interface Run {
 }
 
 async function publish(parts: Parts, run: Run, signal: AbortSignal): Promise<Outcome> {
-  const { service, memo, spec, progress, applied, options } = run;
+  const { service, memo, print, progress, applied, options } = run;
   const before = latest(parts, service);
   tellOwed(parts, before, memo);
   const patch = statusPatch(before, progress, options);
@@ -161,18 +172,18 @@ async function publish(parts: Parts, run: Run, signal: AbortSignal): Promise<Out
   if (after === undefined) return undefined; // gone meanwhile: the watch tells
   const isMoved = memo.serving === true && !isEqual(before.status?.loadBalancer, after.status?.loadBalancer);
   const cause = patch === undefined && applied.length === 0 ? 'none' : run.cause;
-  for (const event of eventsOf(progress, { cause, hosts: spec.targets.length })) tell(parts, service, event, isMoved);
+  for (const event of eventsOf(progress, { cause, hosts: print.targets.length })) tell(parts, service, event, isMoved);
   if (patch?.status?.loadBalancer !== undefined) delete memo.owed; // that patch never took effect: this one tells
   if (progress.state === 'pending') {
     delete memo.settled;
-    memo.seen = spec;
+    memo.seen = print;
     return { requeueAfterMs: progress.retryAfterMs };
   }
   if (memo.serving === undefined && patch?.status?.loadBalancer !== undefined) {
     parts.metrics.timeToServing(parts.clock.now() - Date.parse(service.metadata.creationTimestamp), 'first');
   }
   memo.serving = true;
-  memo.spec = spec;
+  memo.spec = print;
   delete memo.tried;
   delete memo.seen;
   memo.settled = after.metadata.resourceVersion;
@@ -180,10 +191,10 @@ async function publish(parts: Parts, run: Run, signal: AbortSignal): Promise<Out
 }
 
 /** Nobody knows whether the patch took effect; if it did, the next run finds nothing to write, and nothing to say. */
-function owe({ memo, progress, cause, spec }: Run, patch: StatusPatch | undefined, error: unknown): void {
+function owe({ memo, progress, cause, print }: Run, patch: StatusPatch | undefined, error: unknown): void {
   const ingress = patch?.status?.loadBalancer?.ingress;
   if (ingress === undefined || !isProviderError(error) || !LOST.has(error.code)) return;
-  const events = eventsOf(progress, { cause, hosts: spec.targets.length });
+  const events = eventsOf(progress, { cause, hosts: print.targets.length });
   memo.owed = { ingress: ingress ?? [], events, moved: memo.serving === true };
 }
 

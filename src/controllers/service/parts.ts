@@ -1,8 +1,8 @@
 import type { KubeObject, Node, Service, ServiceIngress } from '../../core/objects.ts';
-import type { Call, Clock, LoadBalancerSpec, LoadBalancers, Log, Provider, ResourceName } from '../../core/provider.ts';
-import { causeOf } from '../../core/service/desired.ts';
+import type { Call, Clock, LoadBalancers, Log, Provider, ResourceName } from '../../core/provider.ts';
 import type { EventText } from '../../core/service/events.ts';
 import type { Member } from '../../core/service/nodes.ts';
+import { causeOf, type SpecPrint } from '../../core/service/print.ts';
 import type { TargetCache } from '../../core/service/targets.ts';
 import type { Selection } from '../../core/service/wanted.ts';
 import type { Recorder } from '../../kube/events.ts';
@@ -23,6 +23,8 @@ export interface ServiceOptions {
   readonly driftCheckPeriodMs: number;
   readonly deleteOrphans: boolean;
   readonly takeoverFieldManagers: readonly string[];
+  /** Told when everything has been looked at once: a good moment to tidy up. */
+  readonly audited?: () => void;
 }
 
 /** What the service controller works with. */
@@ -65,11 +67,11 @@ export interface Memo {
   /** The resourceVersion at which nothing was left to do: ours after a patch. Its echo by the watch is no work. */
   settled?: string;
   /** The spec of the last run that succeeded. */
-  spec?: LoadBalancerSpec;
+  spec?: SpecPrint;
   /** The spec of the run under way, or of the last one when that did not succeed. */
-  tried?: LoadBalancerSpec;
+  tried?: SpecPrint;
   /** The one of these that the conditions show to have been seen. */
-  seen?: LoadBalancerSpec;
+  seen?: SpecPrint;
   /** The last run ended with a published ingress. */
   serving?: true;
   /** What a patch says whose answer was lost: told once the Service is seen to show this ingress. */

@@ -1,4 +1,4 @@
-import { compareText, isEqual, sortedRecord } from '../equal.ts';
+import { compareText, sortedRecord } from '../equal.ts';
 import { failure } from '../errors.ts';
 import { canonicalIp, parseIp } from '../net/ip.ts';
 import { type EndpointSlice, keyOf, type Service, type ServicePort } from '../objects.ts';
@@ -99,18 +99,6 @@ export function viewOf(service: Service): ServiceView {
     options: optionsOf(service),
     trafficPolicy: service.spec.externalTrafficPolicy === 'Local' ? 'local' : 'cluster',
   };
-}
-
-/** What an `ensure` of `now` is for, after `before` has settled (`Served.cause`): 'hosts' when only targets differ. */
-export function causeOf(
-  before: LoadBalancerSpec | undefined,
-  now: LoadBalancerSpec,
-): 'first' | 'spec' | 'hosts' | 'none' {
-  if (before === undefined) return 'first';
-  const { targets: old, ...oldRest } = before;
-  const { targets, ...rest } = now;
-  if (!isEqual(oldRest, rest)) return 'spec';
-  return isEqual(old, targets) ? 'none' : 'hosts';
 }
 
 interface Destination {
