@@ -138,9 +138,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
   /** What a failure means is decided in core; here it is told. */
   async function failed(key: string, error: unknown, failing: Failing, signal: AbortSignal): Promise<Retry> {
     const failure = failureOf(error);
-    // Of the Service that the run was about: what changed meanwhile has a run of its own, and shows its own failures.
-    const about = begun.get(key) ?? services.get(key);
-    const service = services.get(key)?.metadata.uid === about?.metadata.uid ? about : undefined;
+    const service = subjectOf(key);
     const during = duringOf(service, key);
     if (during === 'hosts') metrics.count('service_controller_nodesync_error_total', {});
     const nodes = memos.get(key)?.tried?.targets.map(({ node }) => node) ?? [];
@@ -160,6 +158,18 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     // A server that asks for a pause gets no further write now: the retry shows what there is to show.
     if (during !== 'remove' && failure.code !== 'FL_KUBE_THROTTLED') await showFailure(service, verdict, signal);
     return retry;
+  }
+
+  /**
+   * What the failed run was about. What has changed meanwhile in a way that matters has a run of its own, and shows its
+   * own failures: then this is the old copy, which no patch can change any more, or nothing when that Service is gone.
+   */
+  function subjectOf(key: string): Service | undefined {
+    const now = services.get(key);
+    const about = begun.get(key);
+    if (now === undefined || about === undefined || about === now) return now;
+    if (about.metadata.uid !== now.metadata.uid) return undefined;
+    return needsSync(about, now, selection, changeOptions) ? about : now;
   }
 
   /** What the run that failed was for. */

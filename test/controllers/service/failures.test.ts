@@ -91,6 +91,29 @@ test('invalid is tried again at the next change, and forgotten when that is righ
   assert.deepEqual([rig.conditions('a'), rig.shown('a')], [complete, ['192.0.2.1']]);
 });
 
+test('a failure of a run that a change overtook is no word on the changed Service, and does not settle it', async (t) => {
+  for (const how of ['edited', 'made again']) {
+    const { rig } = await started(t);
+    let isOver = false;
+    rig.cloud.script = async ({ at }, call) => {
+      if (at !== 'create' || isOver) return;
+      await rig.clock.sleep(500, call.signal);
+      throw error('invalid');
+    };
+    await rig.create('a');
+    await rig.clock.advance(100);
+    if (how === 'edited') await rig.edit('a', edited);
+    else {
+      await rig.edit('a', { metadata: { finalizers: null } });
+      await rig.remove('a');
+      await rig.create('a');
+    }
+    isOver = true;
+    await rig.clock.advance(SOON_MS);
+    assert.deepEqual(rig.conditions('a'), complete, how);
+  }
+});
+
 test('a missing feature, nothing built: Serving False/Unsupported', async (t) => {
   const { rig } = await started(t);
   failing(rig, () => error('invalid', {}, 'FAKE_SCTP_UNSUPPORTED'));
