@@ -4,6 +4,7 @@ import { type Allocator, createAllocator } from '../../src/core/ipam/allocator.t
 import type { PoolChange } from '../../src/core/ipam/change.ts';
 import type { Freed, User } from '../../src/core/ipam/entry.ts';
 import type { IPAddressPool } from '../../src/core/ipam/pools.ts';
+import { parseIp } from '../../src/core/net/ip.ts';
 import type { KubeObject, Service } from '../../src/core/objects.ts';
 import type { Call, LoadBalancerParts, ObjectReader, ProviderContext } from '../../src/core/provider.ts';
 import { selectionOf } from '../../src/core/service/wanted.ts';
@@ -90,6 +91,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     onForeign,
     onWritten(addresses) {
       poolStatus.touch(new Set(addresses.flatMap((address) => allocator.poolOf(address) ?? [])));
+      void waiting.serve(addresses.flatMap((address) => sharedRoom(allocator, address)));
       lookAgain();
     },
   });
@@ -383,6 +385,14 @@ function roomOf({ pools, counts }: Allocator): readonly Freed[] {
       count: counts(name)?.[family].available ?? 0n,
     })),
   );
+}
+
+/** An address with a sharing key was taken, or its user changed: whoever has the key may fit in now (rule 10). */
+function sharedRoom({ entry, poolOf }: Allocator, address: string): readonly Freed[] {
+  const sharingKey = entry(address)?.users[0]?.sharingKey ?? '';
+  const [pool, family] = [poolOf(address), parseIp(address)?.family];
+  if (sharingKey === '' || pool === undefined || family === undefined) return [];
+  return [{ pool, family, count: 0n, address, sharingKey }];
 }
 
 /** Of a viewer: the next plan sees what this one would have done. */

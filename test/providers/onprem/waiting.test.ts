@@ -197,3 +197,22 @@ test('addresses that nobody sees are shown although the newest request makes no 
   assert.deepEqual(await controller.outcome('web/a'), { error: 'FL_ADDRESS_INVALID' });
   assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.0']);
 });
+
+test('a key that a holder is given, or a port that it gives up, lets those with the same key in', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/32']);
+  const key = { 'metallb.io/allow-shared-ip': 'key' };
+  world.service('web/a');
+  const controller = await world.controller();
+  await controller.settle();
+  world.service('web/b', { annotations: key, spec: { ports: [{ port: 443, protocol: 'TCP' }] } });
+  world.service('web/c', { annotations: key }); // port 80, as web/a
+  await controller.settle();
+  assert.deepEqual([addressesOf(world.at('web/b')), addressesOf(world.at('web/c'))], [[], []]);
+  world.service('web/a', { annotations: key });
+  await controller.settle();
+  assert.deepEqual([addressesOf(world.at('web/b')), addressesOf(world.at('web/c'))], [['10.77.0.0'], []]);
+  world.service('web/a', { annotations: key, spec: { ports: [{ port: 8080, protocol: 'TCP' }] } });
+  await controller.settle();
+  assert.deepEqual(addressesOf(world.at('web/c')), ['10.77.0.0']);
+});
