@@ -156,8 +156,9 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     if (service === undefined) return retry;
     if (verdict.event !== undefined) tell(parts, service, verdict.event);
     // A server that asks for a pause gets no further write now: the retry shows what there is to show.
-    if (during !== 'remove' && failure.code !== 'FL_KUBE_THROTTLED') await showFailure(service, verdict, signal);
-    return retry;
+    if (during === 'remove' || failure.code === 'FL_KUBE_THROTTLED') return retry;
+    const isShown = await showFailure(service, verdict, signal);
+    return isShown || retry !== 'onChange' ? retry : 'backoff'; // who waits for a person must have told
   }
 
   /**
@@ -184,11 +185,12 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     }
   }
 
+  /** False: it could not be written. */
   async function showFailure(
     service: Service,
     verdict: ReturnType<typeof verdictOf>,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const now = latest(parts, service);
     const memo = memos.of(service, keyOf(service));
     const options = { nowMs: clock.now(), finalizer: finalizerFor(service), specChanged: isNewSpec(memo) };
@@ -199,8 +201,10 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
       if (memo.tried !== undefined) memo.seen = memo.tried;
       // An input that must change first is as good as settled: only its next change is work.
       if (after !== undefined && verdict.retry === 'onChange') memo.settled = after.metadata.resourceVersion;
+      return true;
     } catch (error) {
       log.debug({ key: keyOf(service), err: error }, 'failure was not shown'); // the retry shows it
+      return false;
     }
   }
 
