@@ -69,7 +69,7 @@ export function diff(desired: Desired | undefined, observed: Observed): readonly
   const given = decision.release.filter(({ address }) => !observed.visible.has(address));
   const releases = given.map(({ address }) => release(address, clearing(decision), observed));
   const isEmptied = decision.failure !== undefined && decision.keep.length === 0;
-  if (isEmptied && releases.length === 0) throw bare(decision.failure as ProviderError, observed);
+  if (isEmptied && releases.length === 0) throw bare(decision.failure as ProviderError, decision, observed);
   if (isEmptied) return [releases, ...unclaims(observed, given)];
   if (claim) return [[claimAct(desired, decision, observed)]];
   return [reserves(desired, decision, observed), releases, ...unclaims(observed, given)];
@@ -184,11 +184,12 @@ function whyTaken({ addresses, fields, pool, pools }: Desired, fromPlugin: boole
 const clearing = ({ notes }: Decision): string =>
   notes.find(({ reason }) => reason === 'ClearAssignment')?.message ?? 'no longer wanted';
 
-/** A failure of a Service that holds nothing: what it still publishes is not its own any more. */
-function bare(error: ProviderError, { visible }: Observed): ProviderError {
+/** A failure of a Service that holds nothing: what it still publishes is not its own any more, and the message says why. */
+function bare(error: ProviderError, { notes }: Decision, { visible }: Observed): ProviderError {
   if (visible.size === 0) return error;
   const { code, message, field, retryAfterMs } = error;
-  return failure(code as Parameters<typeof failure>[0], message, {
+  const cleared = notes.filter(({ reason }) => reason === 'ClearAssignment').map((note) => note.message);
+  return failure(code as Parameters<typeof failure>[0], [...cleared, message].join('; '), {
     cause: error.cause,
     exists: false,
     ...(field === undefined ? {} : { field }),
