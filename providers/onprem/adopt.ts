@@ -6,7 +6,7 @@ import { publishedOf, type Services } from './services.ts';
 
 /** Reserves what is published without a reservation, so that nobody else gets it (rule 3; take-over from MetalLB). */
 export interface Adopter {
-  /** In memory at once, in the block soon. Nothing for a Service that holds something or publishes nothing. */
+  /** In memory at once, in the block soon. Nothing for a Service that holds what it publishes, or something else. */
   adopt(service: Service): void;
 }
 export interface AdopterOptions {
@@ -23,7 +23,8 @@ export function createAdopter({ allocator, services, book, commit, resync }: Ado
     adopt(service) {
       const { uid } = service.metadata;
       const published = publishedOf(service);
-      if (published.length === 0 || allocator.holdings(uid).length > 0) return;
+      const held = allocator.holdings(uid).map(({ address }) => address);
+      if (published.every((address) => held.includes(address))) return;
       const request = services.adoptionRequest(service);
       if (request === undefined) return;
       const adoption = allocator.adopt(request, published);
@@ -38,8 +39,8 @@ export function createAdopter({ allocator, services, book, commit, resync }: Ado
           book.notes.set(uid, notes);
           resync('a published address is reserved for another Service', [uid]);
         }
-        const held = allocator.holdings(uid).map(({ address }) => address);
-        return { changed: adopted.map(({ address }) => address), needed: held };
+        const needed = allocator.holdings(uid).map(({ address }) => address);
+        return { changed: adopted.map(({ address }) => address), needed };
       };
       commit.commit({ make, insist: true }).catch(() => {}); // insists until the provider is closed
     },

@@ -78,6 +78,11 @@ export interface CommitOptions {
 const CONFLICTS = 8;
 /** Writes in a row of unknown outcome that a read found not done. */
 const UNKNOWN = 2;
+/**
+ * Under load the next write gathers for as long as the last one took: a full block costs the API server as much as five
+ * Services, and back to back such writes would leave it no time for anything else.
+ */
+const GATHER_CAP_MS = 50;
 const RETRY_BASE_MS = 1000;
 const RETRY_CAP_MS = 30_000;
 
@@ -147,7 +152,7 @@ class GroupCommit implements Commit {
     this.#options.signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#order += 1;
-    this.#make({ change, order: this.#order, open: new Set(), resolve, reject });
+    this.#make({ change, order: this.#order, open: new Set(), resolve, reject }, 'new');
     return await promise;
   }
 
@@ -186,7 +191,7 @@ class GroupCommit implements Commit {
   }
 
   /** Makes the change in memory and waits for its addresses, or ends it when it cannot be made. */
-  #make(pending: Pending): void {
+  #make(pending: Pending, how: 'new' | 'again'): void {
     let made: Made;
     try {
       made = pending.change.make();
@@ -197,15 +202,17 @@ class GroupCommit implements Commit {
     for (const address of made.changed) this.#block(blockOf(address)).dirty.add(address);
     for (const address of new Set([...made.changed, ...(made.needed ?? []), ...pending.open])) {
       if (this.isDurable(address)) this.#done(pending, address);
-      else this.#await(pending, address);
+      else this.#await(pending, address, how);
     }
     if (pending.open.size === 0) pending.resolve();
   }
 
-  #await(pending: Pending, address: string): void {
+  #await(pending: Pending, address: string, how: 'new' | 'again'): void {
     pending.open.add(address);
     add(this.#pending, address, pending);
-    this.#schedule(this.#block(blockOf(address)));
+    const block = this.#block(blockOf(address));
+    // One block's failure must not end the pause of another: two that wait for each other would never rest.
+    if (how === 'new' || block.cancel === undefined) this.#schedule(block);
   }
 
   #done(pending: Pending, address: string): void {
@@ -264,19 +271,23 @@ class GroupCommit implements Commit {
 
   /** Writes until memory and block agree, or until something stands in the way for longer than a moment. */
   async #drain(block: Block): Promise<void> {
+    const { clock, windowMs, signal } = this.#options;
     let conflicts = 0;
     let unknown = 0;
     for (;;) {
-      this.#options.signal.throwIfAborted();
+      signal.throwIfAborted();
       this.#absorb(block);
       if (block.unsure && !(await this.#reread(block))) return;
       const changes = this.#changesOf(block);
       if (changes.size === 0 && !this.#isLeftover(block)) break;
       const newest = this.#order;
+      const startMs = clock.monotonicMs();
       const failed = await this.#write(block, changes);
       if (failed === undefined) {
         conflicts = 0;
         unknown = 0;
+        const tookMs = clock.monotonicMs() - startMs;
+        if (block.dirty.size > 0) await clock.sleep(Math.min(GATHER_CAP_MS, Math.max(windowMs, tookMs)), signal);
         continue;
       }
       const { error, outcome } = failed;
@@ -375,7 +386,7 @@ class GroupCommit implements Commit {
     this.#setStored(block, next);
     block.dirty.clear();
     if (foreign.size > 0) this.#options.onForeign([...foreign.values()].sort(compareUsers), freed);
-    for (const pending of again) this.#make(pending);
+    for (const pending of again) this.#make(pending, 'again');
     if (this.#isLeftover(block)) this.#schedule(block);
   }
 
@@ -390,7 +401,7 @@ class GroupCommit implements Commit {
     for (const pending of waiting)
       if (pending.order <= newest && pending.change.insist !== true) this.#fail(pending, error);
     const left = waiting.filter(({ order, change }) => order > newest || change.insist === true);
-    for (const pending of left) this.#make(pending);
+    for (const pending of left) this.#make(pending, 'again');
     if (left.some(({ order }) => order > newest)) return true;
     if (left.length > 0) this.#options.log.warn({ block: block.id.name, err: error }, 'address block not written');
     if (left.length > 0 || this.#isLeftover(block)) this.#putOff(block);

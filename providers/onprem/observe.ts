@@ -42,8 +42,8 @@ function observe(options: ObserverOptions, { uid, key }: ServiceRef): Observed {
   const recorded = commit.recorded(uid);
   const published = service === undefined ? [] : publishedOf(service);
   // Taken over while we run: its class changed, or a block was deleted by hand.
-  if (service !== undefined && frozen === undefined && recorded.length === 0 && services.isWanted(service))
-    adopter.adopt(service);
+  const isLost = published.some((address) => !recorded.includes(address));
+  if (service !== undefined && frozen === undefined && isLost && services.isWanted(service)) adopter.adopt(service);
   const pool = service === undefined ? undefined : poolAnnotationOf(service);
   const told = book.told.get(uid);
   const claim = book.claims.get(uid);

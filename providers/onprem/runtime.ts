@@ -4,6 +4,7 @@ import { type Allocator, createAllocator } from '../../src/core/ipam/allocator.t
 import type { PoolChange } from '../../src/core/ipam/change.ts';
 import type { Freed, User } from '../../src/core/ipam/entry.ts';
 import type { IPAddressPool } from '../../src/core/ipam/pools.ts';
+import type { AddressRequest } from '../../src/core/ipam/request.ts';
 import { parseIp } from '../../src/core/net/ip.ts';
 import type { KubeObject, Service } from '../../src/core/objects.ts';
 import type { Call, LoadBalancerParts, ObjectReader, ProviderContext } from '../../src/core/provider.ts';
@@ -364,17 +365,24 @@ function isForeignState(readers: Readers, identity: string): boolean {
   return metallbControllers({ ...neighbours(readers), identity }).some(({ metadata }) => owners.has(metadata.uid));
 }
 
-/** All of ours without an address wait, before anybody has tried. */
+/** All of ours that have less than they want wait, before anybody has tried. */
 function enlist({ services, allocator, waiting }: Pick<Runtime, 'services' | 'allocator' | 'waiting'>): void {
   for (const service of services.wanted()) {
-    if (allocator.holdings(service.metadata.uid).length > 0) continue;
     try {
-      const { creationTimestamp } = service.metadata;
-      waiting.add({ request: services.request(service), creationTimestamp });
+      const request = services.request(service);
+      if (hasAll(allocator, request, service)) continue;
+      waiting.add({ request, creationTimestamp: service.metadata.creationTimestamp });
     } catch {
       // A bad request waits for its own change; its run tells what is wrong.
     }
   }
+}
+
+/** By what it shows, since thousands are looked at: a run that left something open said so. */
+function hasAll(allocator: Allocator, { uid, families }: AddressRequest, { status }: Service): boolean {
+  const held = allocator.holdings(uid);
+  const isDegraded = (status?.conditions ?? []).some(({ type }) => type === 'LoadBalancerDegraded');
+  return !isDegraded && families.every((each) => held.some(({ family }) => family === each));
 }
 
 function roomOf({ pools, counts }: Allocator): readonly Freed[] {

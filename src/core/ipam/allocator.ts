@@ -58,7 +58,10 @@ export interface Allocator extends AllocatorView {
    * release.
    */
   take(request: AddressRequest): Decision;
-  /** At start and take-over: takes published addresses over, all or none (rule 3). Nothing if the Service holds any. */
+  /**
+   * At start and take-over, and after a block was lost: takes published addresses over, all or none (rule 3). Nothing if
+   * the Service holds all of them, or holds another one: then what it publishes is not what it has.
+   */
   adopt(request: AddressRequest, published: readonly string[]): Adoption;
   /**
    * Gives up these addresses, or all. With `retainAtMs` (the time of deletion, ms since 1970) each is kept for the
@@ -116,7 +119,9 @@ export function createAllocator({ seed }: { readonly seed: string }): Allocator 
       return resolution.decision;
     },
     adopt(request, published) {
-      if (ledger.heldBy(request.uid).length > 0) return { adopted: [], cleared: [], notes: [] };
+      const held = ledger.heldBy(request.uid).map(({ address }) => address);
+      const isPart = held.length < published.length && held.every((address) => published.includes(address));
+      if (!isPart) return { adopted: [], cleared: [], notes: [] };
       const adoption = adoptionOf(ledger, request, published);
       for (const { address, pool } of adoption.adopted) setUser(ledger, address, pool, userOf(request));
       return adoption;

@@ -377,3 +377,26 @@ test('a caller that gives up leaves its write to the others, and finds it done l
   assert.equal(blockWrites(world).length, writes);
   assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.0']);
 });
+
+test('blocks that wait for each other and are refused rest between two tries', async () => {
+  let isCut = false;
+  let tries = 0;
+  const world = createWorld({
+    fault({ resource, verb }) {
+      if (!isCut || resource !== BLOCKS || verb === 'get') return undefined;
+      tries += 1;
+      return { code: 'FL_KUBE_DENIED' };
+    },
+  });
+  world.pool('one', ['10.77.0.0/24', 'fd01::/120']);
+  world.service('web/a', { spec: { ipFamilyPolicy: 'RequireDualStack', clusterIPs: ['10.96.0.1', 'fd00::1'] } });
+  const controller = await world.controller();
+  await controller.settle();
+  isCut = true;
+  world.drop('web/a'); // without its finalizer: both addresses are freed in one change that insists
+  await world.clock.advance(90_000);
+  assert.ok(tries > 4 && tries < 30, `${tries} tries in a minute`);
+  isCut = false;
+  await world.clock.advance(60_000);
+  assert.deepEqual(world.reserved(), {});
+});

@@ -222,6 +222,57 @@ test('a block that a hand deleted is written again with the same addresses', asy
   assert.deepEqual(c, ['web/c']);
 });
 
+test('of several blocks of a Service one that a hand deleted is written again with the same addresses', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/30', 'fd01::/126']);
+  const spec = { ipFamilyPolicy: 'RequireDualStack', clusterIPs: ['10.96.0.1', 'fd00::1'] } as const;
+  for (const key of ['web/a', 'web/b', 'web/c']) world.service(key, { spec });
+  const controller = await world.controller();
+  await controller.settle();
+  await controller.remove('web/a');
+  await controller.settle();
+  const before = world.reserved();
+  for (const block of ['10.77.0.0-24', 'fd01-0000-0000-0000-0000-0000-0000-0000-120']) {
+    world.cluster.drop(resources.ipblocks, block);
+    await controller.settle();
+    assert.deepEqual(world.reserved(), before, block);
+  }
+});
+
+test('what a hand wrote into the status of a Service that holds something else is not taken over', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/24']);
+  world.service('web/a');
+  const controller = await world.controller();
+  await controller.settle();
+  world.service('web/a', { ingress: ['10.77.0.9'] });
+  await controller.settle();
+  assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.0']);
+  assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/a'] });
+});
+
+test('a Service that holds an address and waits for another still waits after a restart', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/24']);
+  world.service('web/a');
+  world.service('web/b');
+  const first = await world.controller();
+  await first.settle();
+  world.service('web/b', { annotations: { 'metallb.io/loadBalancerIPs': '10.77.0.0' } });
+  await world.clock.advance(1);
+  await first.ensure('web/b');
+  first.context.kill();
+  const b = world.at('web/b');
+  const conditions = [{ type: 'LoadBalancerDegraded', status: 'True', reason: 'StaleSpec' }];
+  world.cluster.put(resources.services, { ...b, status: { ...b.status, conditions } });
+  const second = await world.controller({ identity: 'second' });
+  await world.clock.advance(100);
+  assert.equal(second.provider.waiting(), 1);
+  await second.remove('web/a');
+  await second.settle();
+  assert.deepEqual(addressesOf(world.at('web/b')), ['10.77.0.0']);
+});
+
 test('a MetalLB controller that serves the same Services is refused, with the way out', async () => {
   const world = createWorld();
   metallb(world, []);
