@@ -66,13 +66,22 @@ export function diff(desired: Desired | undefined, observed: Observed): readonly
   if (desired === undefined) return removal(observed);
   if (observed.frozen !== undefined) return frozen(observed.frozen, desired, observed);
   const { decision, claim } = resolve(desired, observed);
-  const given = decision.release.filter(({ address }) => !observed.visible.has(address));
-  const releases = given.map(({ address }) => release(address, clearing(decision), observed));
+  const given = givenUp(decision, observed).filter((address) => !observed.visible.has(address));
+  const releases = given.map((address) => release(address, clearing(decision), observed));
   const isEmptied = decision.failure !== undefined && decision.keep.length === 0;
   if (isEmptied && releases.length === 0) throw bare(decision.failure as ProviderError, decision, observed);
   if (isEmptied) return [releases, ...unclaims(observed, given)];
   if (claim) return [[claimAct(desired, decision, observed)]];
   return [reserves(desired, decision, observed), releases, ...unclaims(observed, given)];
+}
+
+/**
+ * Also what memory has let go of already while the block still names it: a release whose write failed is done again, or
+ * memory would follow the block later on with nobody to look.
+ */
+function givenUp({ keep, take, release }: Decision, { uid, view, recorded }: Observed): readonly string[] {
+  const held = new Set([...view.holdings(uid), ...keep, ...take].map(({ address }) => address));
+  return [...release.map(({ address }) => address), ...recorded.filter((address) => !held.has(address))];
 }
 
 /** What the request comes to; with a plug-in, by the addresses that it gave. */
@@ -168,9 +177,8 @@ function claimAct(desired: Desired, { take }: Decision, { uid, key }: Observed):
 }
 
 /** After the block has let go of them. */
-function unclaims({ uid, key, ipam }: Observed, released: readonly Holding[]): readonly (readonly Act[])[] {
-  if (ipam === undefined || released.length === 0) return [];
-  const addresses = released.map(({ address }) => address);
+function unclaims({ uid, key, ipam }: Observed, addresses: readonly string[]): readonly (readonly Act[])[] {
+  if (ipam === undefined || addresses.length === 0) return [];
   return [[{ kind: 'unclaim', target: key, reason: 'given up', uid, key, addresses }]];
 }
 

@@ -130,6 +130,11 @@ const rows = [
   { name: "block creations' answers are lost", how: 'running', faults: [hit('create', '/ipblocks', resetAfter, 2)] },
   { name: 'a block deletion is lost', how: 'running', faults: [hit('delete', '/ipblocks/', resetBefore)] },
   { name: "a block deletion's answer is lost", how: 'running', faults: [hit('delete', '/ipblocks/', resetAfter)] },
+  {
+    name: 'the release of an old address is lost, and so are the reads that would tell',
+    how: 'running',
+    faults: [hit('patch', '/ipblocks/10.60.2.0-24', resetBefore), hit('get', '/ipblocks/10.60.2.0-24', resetBefore, 6)],
+  },
   { name: '429 on patches', how: 'running', faults: [hit('patch', '', status(429, later), 8)] },
   { name: '500 on patches', how: 'running', faults: [hit('patch', '', status(500), 8)] },
   {
