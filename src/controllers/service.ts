@@ -154,7 +154,9 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     log[failure.kind === 'transient' || failure.kind === 'conflict' ? 'debug' : 'warn'](fields, 'reconcile failed');
     const retry: Retry = typeof verdict.retry === 'number' ? { afterMs: verdict.retry } : verdict.retry;
     if (service === undefined) return retry;
-    if (verdict.event !== undefined) tell(parts, service, verdict.event);
+    const isTold =
+      during !== 'remove' && verdict.effect.provisioning === 'complete' && failurePatch(service, verdict) === undefined;
+    if (verdict.event !== undefined && !isTold) tell(parts, service, verdict.event);
     // A server that asks for a pause gets no further write now: the retry shows what there is to show.
     if (during === 'remove' || failure.code === 'FL_KUBE_THROTTLED') return retry;
     const isShown = await showFailure(service, verdict, signal);
@@ -185,19 +187,24 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     }
   }
 
+  /** `undefined`: the Service shows this failure already, told by this process or by one before it. */
+  function failurePatch(service: Service, verdict: ReturnType<typeof verdictOf>): ReturnType<typeof statusPatch> {
+    const { exists } = verdict.failure;
+    const outcome = { state: 'error' as const, verdict, ...(exists === undefined ? {} : { exists }) };
+    const specChanged = isNewSpec(memos.of(service, keyOf(service)));
+    const options = { nowMs: clock.now(), finalizer: finalizerFor(service), specChanged };
+    return statusPatch(latest(parts, service), outcome, options);
+  }
+
   /** False: it could not be written. */
   async function showFailure(
     service: Service,
     verdict: ReturnType<typeof verdictOf>,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const now = latest(parts, service);
     const memo = memos.of(service, keyOf(service));
-    const options = { nowMs: clock.now(), finalizer: finalizerFor(service), specChanged: isNewSpec(memo) };
-    const { exists } = verdict.failure;
-    const outcome = { state: 'error' as const, verdict, ...(exists === undefined ? {} : { exists }) };
     try {
-      const after = await writeStatus(parts, now, statusPatch(now, outcome, options), signal);
+      const after = await writeStatus(parts, latest(parts, service), failurePatch(service, verdict), signal);
       if (memo.tried !== undefined) memo.seen = memo.tried;
       // An input that must change first is as good as settled: only its next change is work.
       if (after !== undefined && verdict.retry === 'onChange') memo.settled = after.metadata.resourceVersion;
