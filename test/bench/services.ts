@@ -1,5 +1,6 @@
 /**
  * Services on a real kube-apiserver: ours beside MetalLB's controller and beside the server's own limits, in one run.
+ * BENCH_WAITING (10,000) makes a shorter one: creating them takes the API server minutes.
  * `node test/bench/services.ts [PART...]`: create, wait, restart, memory, metallb; all without a word.
  */
 import { createServer } from 'node:http';
@@ -125,13 +126,13 @@ async function metallb(): Promise<number> {
 /** A pool comes while 10,000 Services wait; then restarts and memory, on the same objects. */
 async function waiting(metallbRate: number | undefined, parts: ReadonlySet<string>): Promise<void> {
   const bench = await prepare();
-  const count = 10_000;
+  const count = Number(process.env['BENCH_WAITING'] ?? 10_000);
   const names = Array.from({ length: count }, (_, index) => `wait-${index}`);
   // First: creating costs the API server more with every Service that is there.
   const rate = await patchRate(bench);
   say("the server's own rate of bare status patches", `${rate.toFixed(0)}/s`);
   const created = await load({ client: bench.client, count, writers: 16, prefix: 'wait-' });
-  say('create 10,000 Services, 16 writers, no controller', perSecond(count, created.creationMs));
+  say(`create ${count} Services, 16 writers, no controller`, perSecond(count, created.creationMs));
   const controller = await startController(bench.guard, bench.api, 'wait');
   await settled(controller);
   const addressed = watchAddresses(bench.client, count);
@@ -140,7 +141,7 @@ async function waiting(metallbRate: number | undefined, parts: ReadonlySet<strin
   await addPool(bench, '10.200.0.0/16');
   const lastMs = await addressed.last;
   const ours = (count * 1000) / (lastMs - startMs);
-  say('ours: 10,000 waiting Services after a pool was added', `${ours.toFixed(0)}/s`);
+  say(`ours: ${count} waiting Services after a pool was added`, `${ours.toFixed(0)}/s`);
   say("  share of the server's rate", (ours / rate).toFixed(2), 'at least 0.60, aim at 0.80');
   if (metallbRate !== undefined) say("  times MetalLB's rate at 2,000", (ours / metallbRate).toFixed(1), 'at least 30');
   await settled(controller);
@@ -191,7 +192,7 @@ async function restart(bench: Bench, names: readonly string[]): Promise<void> {
   await sleep(10_000);
   const { GET: _reads, PUT: lease = 0, ...writes } = await quiet.requests();
   const total = Object.values(writes).reduce((sum, value) => sum + value, 0);
-  say('restart with 5,000 served Services: writes but the Lease', String(total), '0');
+  say(`restart with ${Math.min(5000, names.length)} served Services: writes but the Lease`, String(total), '0');
   say('  renewals of the Lease meanwhile', String(lease));
   await quiet.stop();
   const watched = watchAddresses(bench.client, 1, 'fresh');
