@@ -70,7 +70,7 @@ export interface CommitOptions {
   readonly windowMs: number;
   /** Somebody else's write changed what these Services hold; called before open changes are decided anew. */
   readonly onForeign: (users: readonly User[], freed: readonly Freed[]) => void;
-  /** Addresses whose records were written. */
+  /** Addresses whose records were written, by whomever. */
   readonly onWritten: (addresses: readonly string[]) => void;
 }
 
@@ -376,15 +376,19 @@ class GroupCommit implements Commit {
     const again = this.#waitingFor(block);
     const foreign = new Map<string, User>(); // uid -> user
     const freed: Freed[] = [];
+    const changed: string[] = [];
     for (const address of new Set([...(before?.keys() ?? []), ...(next?.entries.keys() ?? []), ...block.dirty])) {
       const [old, now] = [before?.get(address), next?.entries.get(address)];
       const isForeign = !sameEntry(old, now);
       const left = sameEntry(this.#allocator.entry(address), now) ? [] : this.#allocator.restore(address, now);
-      if (isForeign) freed.push(...left);
-      if (isForeign) for (const user of [...usersOf(old), ...usersOf(now)]) foreign.set(user.uid, user);
+      if (!isForeign) continue;
+      changed.push(address);
+      freed.push(...left);
+      for (const user of [...usersOf(old), ...usersOf(now)]) foreign.set(user.uid, user);
     }
     this.#setStored(block, next);
     block.dirty.clear();
+    if (changed.length > 0) this.#options.onWritten(changed); // also by us, with an answer that was lost
     if (foreign.size > 0) this.#options.onForeign([...foreign.values()].sort(compareUsers), freed);
     for (const pending of again) this.#make(pending, 'again');
     if (this.#isLeftover(block)) this.#schedule(block);

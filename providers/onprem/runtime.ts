@@ -91,6 +91,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     windowMs: config.batchWindowMs,
     onForeign,
     onWritten(addresses) {
+      if (!isStarted || viewer) return;
       poolStatus.touch(new Set(addresses.flatMap((address) => allocator.poolOf(address) ?? [])));
       void waiting.serve(addresses.flatMap((address) => sharedRoom(allocator, address)));
       lookAgain();
@@ -153,6 +154,8 @@ export async function createRuntime(context: ProviderContext, config: Config): P
 
   const moved = gathering<string>((uids) => resync('addresses moved to another pool', uids));
 
+  /** Since the start there were no pools to go by. */
+  let wasFrozen = false;
   let isKindMissing = false;
   async function show(): Promise<void> {
     if (isForeignState(readers, identity)) return; // MetalLB's own, serving another class beside us
@@ -233,6 +236,8 @@ export async function createRuntime(context: ProviderContext, config: Config): P
 
   function onTaken({ moved: renamed, stranded, judged, freed: room }: PoolChange): void {
     if (!isStarted || viewer) return;
+    if (wasFrozen) adoptPublished(); // nobody who waits may get what another publishes
+    wasFrozen = false;
     poolStatus.touch(allocator.pools.map(({ name }) => name));
     for (const user of renamed.flatMap(({ users }) => users)) void follow(user);
     resync(
@@ -287,6 +292,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
       if (after !== undefined) seePublished(book, after.metadata.uid, publishedOf(after));
       if (after !== undefined && book.leaving.has(after.metadata.uid))
         resync('an address is no longer published', [after.metadata.uid]);
+      if (after !== undefined && !services.isWanted(after)) waiting.delete(after.metadata.uid);
       if (before === undefined || before.metadata.uid === after?.metadata.uid) return;
       waiting.delete(before.metadata.uid);
       book.forget(before.metadata.uid);
@@ -297,7 +303,11 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     keeper.begin(good);
     for (const block of readers.blocks.list()) commit.onBlock(undefined, block);
     keeper.look();
-    if (keeper.frozen() !== undefined) return;
+    wasFrozen = keeper.frozen() !== undefined;
+    if (!wasFrozen) adoptPublished();
+  }
+
+  function adoptPublished(): void {
     for (const service of services.wanted()) if (publishedOf(service).length > 0) adopter.adopt(service);
   }
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { resources } from '../../../providers/onprem/index.ts';
-import type { Service } from '../../../src/core/objects.ts';
-import { addressesOf, createWorld, type World } from './world.ts';
+import type { IPBlockSpec } from '../../../providers/onprem/schema.ts';
+import type { KubeObject, Service } from '../../../src/core/objects.ts';
+import { addressesOf, createWorld, METALLB, type World } from './world.ts';
 
 const woken = (world: World, uids: readonly (readonly string[] | undefined)[]) =>
   uids.flatMap((each) => each ?? []).map((uid) => keyOfUid(world, uid));
@@ -78,6 +79,16 @@ test("room that is made after the end is nobody's business, and does not keep th
   world.cluster.drop(resources.ipblocks, '10.77.0.0-24');
   await world.clock.advance(100);
   assert.deepEqual(world.reserved(), {});
+});
+
+test('a Service that is no load balancer any more waits no longer, also when nothing ever reached its status', async () => {
+  const { world, controller } = await full();
+  world.service('web/z', { spec: { type: 'NodePort' } });
+  await world.clock.advance(1);
+  assert.equal(controller.provider.waiting(), 2);
+  await controller.remove('web/a');
+  await world.clock.advance(100);
+  assert.deepEqual(world.reserved()['10.77.0.0'], ['web/x']);
 });
 
 test('a released address wakes those with its sharing key besides', async () => {
@@ -215,4 +226,40 @@ test('a key that a holder is given, or a port that it gives up, lets those with 
   world.service('web/a', { annotations: key, spec: { ports: [{ port: 8080, protocol: 'TCP' }] } });
   await controller.settle();
   assert.deepEqual(addressesOf(world.at('web/c')), ['10.77.0.0']);
+});
+
+test('the pool status follows a block write whose answer was lost, and one of somebody else', async () => {
+  let isLost = false;
+  const world = createWorld({
+    fault: ({ verb, resource }) =>
+      isLost && verb === 'create' && resource.startsWith('ipblocks')
+        ? { code: 'FL_KUBE_UNREACHABLE', effect: { lateMs: 0 } }
+        : undefined,
+  });
+  world.pool('one', ['10.77.0.0/30']);
+  const assigned = () => {
+    const pool = world.cluster.get(resources.ipaddresspools, `${METALLB}/one`) as { status?: Record<string, unknown> };
+    return pool.status?.['assignedIPv4'];
+  };
+  const controller = await world.controller();
+  await world.clock.advance(2000);
+  assert.equal(assigned(), 0);
+  isLost = true;
+  world.service('web/a');
+  await world.clock.advance(1);
+  await controller.ensure('web/a');
+  await world.clock.advance(2000);
+  assert.equal(assigned(), 1);
+  const [block] = world.cluster.list(resources.ipblocks) as unknown as readonly Record<string, object>[];
+  const taken = {
+    pool: 'one',
+    users: [{ namespace: 'web', name: 'o', uid: 'o', ports: [], sharingKey: '', backendKey: '' }],
+  };
+  const spec = {
+    cidr: '10.77.0.0/24',
+    addresses: { ...(block?.['spec'] as IPBlockSpec).addresses, '10.77.0.3': taken },
+  };
+  world.cluster.put(resources.ipblocks, { ...block, spec } as unknown as KubeObject);
+  await world.clock.advance(2000);
+  assert.equal(assigned(), 2);
 });
