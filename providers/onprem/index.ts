@@ -93,7 +93,7 @@ export async function create(context: ProviderContext): Promise<OnpremProvider> 
 
 /** After each run: who still waits, and what was said. */
 function remembering(
-  { parts, allocator, commit, keeper, waiting, services, book, lifetime }: Runtime,
+  { parts, allocator, commit, keeper, waiting, services, book, lifetime, config }: Runtime,
   { resync, clock }: ProviderContext,
 ): LoadBalancers {
   const inner = defineLoadBalancers(parts);
@@ -113,7 +113,9 @@ function remembering(
     book.told.set(uid, new Set(remarksOf(decision).map(({ message }) => message)));
     const hasLess = request.families.some((each) => !decision.addresses.some(({ family }) => family === each));
     const isOpen = decision.failure !== undefined || decision.shortfalls.length > 0 || decision.notes.length > 0;
-    if (isOpen || hasLess || keeper.frozen() !== undefined) {
+    // What a plug-in gives is not ours to foresee: its refused answer is looked at again when pools or releases change.
+    const isRefused = config.ipam !== undefined && isDecided(error);
+    if (isOpen || hasLess || isRefused || keeper.frozen() !== undefined) {
       waiting.add({ request, creationTimestamp: service.metadata.creationTimestamp });
       return;
     }

@@ -203,3 +203,15 @@ async function createFor(world: World, path: string) {
   await import(path).catch(() => {});
   return await world.controller({ config: { ipam: path } });
 }
+
+test('an address of the plug-in that is in no pool is refused once, and asked for again when the pools change', async () => {
+  const { world, ipam, controller } = await withIpam(['192.0.2.1']);
+  world.service('web/a');
+  await world.clock.advance(1);
+  assert.deepEqual(await controller.outcome('web/a'), { error: 'FL_ADDRESS_NOT_IN_POOL' });
+  assert.deepEqual(controller.context.resyncs, [], 'that our pools have room is no reason to ask again at once');
+  world.pool('two', ['192.0.2.0/24']);
+  await controller.settle();
+  assert.deepEqual(addressesOf(world.at('web/a')), ['192.0.2.1']);
+  assert.deepEqual(ipam.held(), ['192.0.2.1']);
+});

@@ -373,3 +373,17 @@ async function previewed({ provider, context, spec }: Controller, world: World, 
   const ref = { uid: world.at(key).metadata.uid, key };
   return (await provider.loadBalancers.preview(spec(key), ref, context.call()))[0]?.[0]?.target;
 }
+
+test('pools that become valid only after the start: what is published is taken over before anybody gets anything', async () => {
+  const world = createWorld();
+  world.pool('one', ['nonsense']);
+  world.service('web/old', { created: '2026-02-01T00:00:00Z', ingress: ['10.77.0.3'] });
+  world.service('web/new', { created: '2026-01-01T00:00:00Z' });
+  const controller = await world.controller();
+  await controller.settle();
+  assert.deepEqual(addressesOf(world.at('web/old')), ['10.77.0.3']);
+  world.pool('one', ['10.77.0.0/30']);
+  await controller.settle();
+  assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/new'], '10.77.0.3': ['web/old'] });
+  assert.deepEqual(addressesOf(world.at('web/old')), ['10.77.0.3']);
+});
