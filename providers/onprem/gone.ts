@@ -13,7 +13,10 @@ export interface Gone {
   /** Looks at every UID in the blocks. */
   start(): void;
   onService(old: Service | undefined, now: Service | undefined): void;
-  /** Somebody else reserved something for it: a write of an earlier leader may arrive after its Service went. */
+  /**
+   * Something was reserved for it: by the late write of an earlier leader, or by a run that began before it went. Nothing
+   * for a Service that is there.
+   */
   onUser(uid: string, key: string): void;
 }
 export interface GoneOptions {

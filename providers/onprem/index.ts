@@ -93,7 +93,7 @@ export async function create(context: ProviderContext): Promise<OnpremProvider> 
 
 /** After each run: who still waits, and what was said. */
 function remembering(
-  { parts, allocator, commit, keeper, waiting, services, book, lifetime, config }: Runtime,
+  { parts, allocator, commit, keeper, waiting, services, gone, book, lifetime, config }: Runtime,
   { resync, clock }: ProviderContext,
 ): LoadBalancers {
   const inner = defineLoadBalancers(parts);
@@ -101,6 +101,7 @@ function remembering(
   function settle(spec: LoadBalancerSpec, error?: unknown): void {
     const { uid, key } = spec;
     const service = services.find(uid, key);
+    if (!config.viewer) gone.onUser(uid, key); // it may have left while its run took something for it
     if (service === undefined) return;
     const request = planned(spec);
     if (request === undefined) {
@@ -138,7 +139,8 @@ function remembering(
   function lastGood({ uid, key }: LoadBalancerSpec): Progress | undefined {
     const service = services.find(uid, key);
     const held = allocator.holdings(uid);
-    if (service === undefined || held.length === 0 || publishedOf(service).length > 0) return undefined;
+    const shown = service === undefined ? [] : publishedOf(service);
+    if (service === undefined || held.every(({ address }) => shown.includes(address))) return undefined;
     if (held.some(({ address }) => !commit.isDurable(address))) return beingReserved;
     lifetime.after(beingReserved.retryAfterMs, () => resync('its request makes no sense', [uid]));
     return { state: 'ready', ingress: ingressOf(held), annotations: annotationsOf(held) };

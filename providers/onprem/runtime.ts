@@ -18,7 +18,7 @@ import { type ConfigurationState, STATE_NAME, shownErrors, showState } from './c
 import { metallbControllers, type Pod, refuseMetallb } from './detect.ts';
 import { type Act, diff, type Observed } from './diff.ts';
 import { gathering } from './gathering.ts';
-import { createGone } from './gone.ts';
+import { createGone, type Gone } from './gone.ts';
 import { holdChange } from './hold.ts';
 import { loadIpam } from './ipam.ts';
 import { createLastGood } from './last-good.ts';
@@ -42,6 +42,7 @@ export interface Runtime {
   readonly services: Services;
   readonly keeper: PoolKeeper;
   readonly waiting: Waiting;
+  readonly gone: Gone;
   readonly book: Book;
   readonly lifetime: Lifetime;
   readonly config: Config;
@@ -329,6 +330,7 @@ export async function createRuntime(context: ProviderContext, config: Config): P
     services,
     keeper,
     waiting,
+    gone,
     book,
     lifetime,
     config,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { resources } from '../../../providers/onprem/index.ts';
 import type { Service } from '../../../src/core/objects.ts';
-import { addressesOf, type Controller, createWorld, METALLB, type World } from './world.ts';
+import { addressesOf, type Controller, createWorld, during, METALLB, type World } from './world.ts';
 
 const kinds = ({ cluster }: World, from = 0) =>
   cluster.writes.slice(from).map(({ verb, resource, key }) => `${verb} ${resource} ${key}`);
@@ -190,6 +190,27 @@ test('what an earlier leader reserves late for a Service that is gone by then is
   assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/a'] });
   await world.clock.advance(60_000);
   assert.deepEqual(world.reserved(), {});
+});
+
+test('what a run takes for a Service that has left while it began is freed', async () => {
+  for (const leave of ['another type', 'gone']) {
+    const world = createWorld();
+    world.pool('one', ['10.77.0.0/24']);
+    world.service('web/a');
+    const controller = await world.controller();
+    await world.clock.advance(10);
+    await controller.settle();
+    const spec = controller.spec('web/a');
+    await controller.remove('web/a');
+    world.service('web/a', { uid: spec.uid, spec: { type: 'ClusterIP' } });
+    if (leave === 'gone') world.drop('web/a');
+    await world.clock.advance(60_000);
+    assert.deepEqual(world.reserved(), {});
+    await during(world.clock, controller.provider.loadBalancers.ensure(spec, controller.context.call()));
+    assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/a'] });
+    await world.clock.advance(60_000);
+    assert.deepEqual(world.reserved(), {}, leave);
+  }
 });
 
 test('a Service that a stale relist hides for a moment keeps its address', async () => {

@@ -195,18 +195,22 @@ test('a pool that no longer selects a Service says so at once, and so does one t
 test('addresses that nobody sees are shown although the newest request makes no sense', async () => {
   const world = createWorld();
   world.pool('one', ['10.77.0.0/30']);
-  world.service('web/a');
+  const annotations = { 'fairlead.dev/address-count': '2' };
+  world.service('web/a', { annotations });
   const controller = await world.controller();
   await controller.ensure('web/a');
-  const annotations = { 'metallb.io/loadBalancerIPs': 'no address' };
-  world.service('web/a', { annotations, ingress: [] });
-  await world.clock.advance(1);
-  const shown = await controller.ensure('web/a');
-  assert.equal(shown.state, 'ready');
-  assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.0']);
-  await world.clock.advance(1000);
-  assert.deepEqual(await controller.outcome('web/a'), { error: 'FL_ADDRESS_INVALID' });
-  assert.deepEqual(addressesOf(world.at('web/a')), ['10.77.0.0']);
+  const nonsense = { 'metallb.io/loadBalancerIPs': 'no address' };
+  const both = ['10.77.0.0', '10.77.0.1'];
+  for (const ingress of [[], ['10.77.0.1']]) {
+    world.service('web/a', { annotations: { ...annotations, ...nonsense }, ingress });
+    await world.clock.advance(1);
+    const shown = await controller.ensure('web/a');
+    assert.equal(shown.state, 'ready');
+    assert.deepEqual(addressesOf(world.at('web/a')), both);
+    await world.clock.advance(1000);
+    assert.deepEqual(await controller.outcome('web/a'), { error: 'FL_ADDRESS_INVALID' });
+    assert.deepEqual(addressesOf(world.at('web/a')), both);
+  }
 });
 
 test('a key that a holder is given, or a port that it gives up, lets those with the same key in', async () => {
@@ -250,14 +254,14 @@ test('the pool status follows a block write whose answer was lost, and one of so
   await controller.ensure('web/a');
   await world.clock.advance(2000);
   assert.equal(assigned(), 1);
-  const [block] = world.cluster.list(resources.ipblocks) as unknown as readonly Record<string, object>[];
+  const [block] = world.cluster.list(resources.ipblocks) as unknown as readonly [{ readonly spec: IPBlockSpec }];
   const taken = {
     pool: 'one',
     users: [{ namespace: 'web', name: 'o', uid: 'o', ports: [], sharingKey: '', backendKey: '' }],
   };
   const spec = {
     cidr: '10.77.0.0/24',
-    addresses: { ...(block?.['spec'] as IPBlockSpec).addresses, '10.77.0.3': taken },
+    addresses: { ...block.spec.addresses, '10.77.0.3': taken },
   };
   world.cluster.put(resources.ipblocks, { ...block, spec } as unknown as KubeObject);
   await world.clock.advance(2000);
