@@ -47,6 +47,15 @@ function observe(options: ObserverOptions, { uid, key }: ServiceRef): Observed {
   const pool = service === undefined ? undefined : poolAnnotationOf(service);
   const told = book.told.get(uid);
   const claim = book.claims.get(uid);
+  // A claim that no block records, by a crash between the two, is looked for where it can be ours; elsewhere it would be
+  // taken for a proof that the Service is.
+  const hasNothing = (): boolean =>
+    book.released.has(uid) ||
+    (service !== undefined &&
+      !services.isOurs(service) &&
+      claim === undefined &&
+      recorded.length === 0 &&
+      allocator.holdings(uid).length === 0);
   return {
     uid,
     key,
@@ -60,7 +69,7 @@ function observe(options: ObserverOptions, { uid, key }: ServiceRef): Observed {
     ...(frozen === undefined ? {} : { frozen }),
     ...(told === undefined ? {} : { told }),
     notes: notesOf(options, uid, published),
-    ...(hasIpam ? { ipam: { released: book.released.has(uid), ...(claim === undefined ? {} : { claim }) } } : {}),
+    ...(hasIpam ? { ipam: { released: hasNothing(), ...(claim === undefined ? {} : { claim }) } } : {}),
   };
 }
 

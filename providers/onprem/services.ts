@@ -2,7 +2,7 @@ import { type AddressRequest, plainRequestOf, requestOf } from '../../src/core/i
 import { keyOf, type Service } from '../../src/core/objects.ts';
 import type { Interpretation, LoadBalancerSpec, ObjectReader } from '../../src/core/provider.ts';
 import { desiredOf } from '../../src/core/service/desired.ts';
-import { type Selection, wantedOf } from '../../src/core/service/wanted.ts';
+import { isSelected, OWN_FINALIZER, type Selection, wantedOf } from '../../src/core/service/wanted.ts';
 import { OLD_POOL_ANNOTATION, POOL_ANNOTATION } from './names.ts';
 
 /** Of every Service here: there is nothing that could be a target. */
@@ -16,6 +16,8 @@ export interface Services {
   /** Those that we serve, oldest first: creationTimestamp, namespace, name. Costs a look at every Service. */
   wanted(): readonly Service[];
   isWanted(service: Service): boolean;
+  /** It is served here, be it on its way out, or carries the finalizer that nobody else writes. */
+  isOurs(service: Service): boolean;
   /** What it asks for. Throws ProviderError as `plan` does. */
   request(service: Service): AddressRequest;
   /** By what to keep what it publishes: its wishes or, where they make no sense, none; undefined without a cluster IP. */
@@ -35,6 +37,8 @@ export function createServices(reader: ObjectReader, selection: Selection, clust
     },
     wanted: () => (reader.list() as readonly Service[]).filter(isWanted).sort(byAge),
     isWanted,
+    isOurs: (service) =>
+      isSelected(service, selection) || service.metadata.finalizers?.includes(OWN_FINALIZER) === true,
     request: (service) => requestOf(specOf(service)),
     adoptionRequest(service) {
       const recordedPool = poolAnnotationOf(service);

@@ -215,3 +215,30 @@ test('an address of the plug-in that is in no pool is refused once, and asked fo
   assert.deepEqual(addressesOf(world.at('web/a')), ['192.0.2.1']);
   assert.deepEqual(ipam.held(), ['192.0.2.1']);
 });
+
+test('with a plug-in too, nothing is owned of a Service that was never ours', async () => {
+  const { world, ipam, controller } = await withIpam();
+  const standard = ['service.kubernetes.io/load-balancer-cleanup'];
+  const put = (key: string, spec: object, metadata: object) => {
+    const service = world.service(key, { spec });
+    world.cluster.put(resources.services, { ...service, metadata: { ...service.metadata, ...metadata } });
+  };
+  const deleting = { deletionTimestamp: '2026-11-20T12:00:00Z' };
+  put('web/node-port', { type: 'NodePort' }, { finalizers: standard });
+  put('web/foreign', { loadBalancerClass: 'other.dev/lb' }, { finalizers: standard, ...deleting });
+  put(
+    'web/ours',
+    { loadBalancerClass: 'fairlead.dev/onprem' },
+    { finalizers: ['fairlead.dev/load-balancer'], ...deleting },
+  );
+  await world.clock.advance(1);
+  const owned = async (key: string) => {
+    const { uid } = world.at(key).metadata;
+    const stages = await controller.provider.loadBalancers.preview(undefined, { uid, key }, controller.context.call());
+    return stages.flat().map(({ kind }) => kind);
+  };
+  assert.deepEqual(await owned('web/node-port'), []);
+  assert.deepEqual(await owned('web/foreign'), []);
+  assert.deepEqual(await owned('web/ours'), ['unclaim'], 'a claim may have come before a crash');
+  assert.deepEqual(ipam.calls, []);
+});
