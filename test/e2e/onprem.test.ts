@@ -8,12 +8,20 @@ import { cases as allocation } from './onprem/allocation.ts';
 import { cases as assignment } from './onprem/assignment.ts';
 import type { Cases } from './onprem/cases.ts';
 import { cases as dualStack } from './onprem/dual-stack.ts';
+import { cases as neighbours } from './onprem/neighbours.ts';
+import { cases as pools } from './onprem/pools.ts';
+import { cases as refusals } from './onprem/refusals.ts';
+import { cases as state } from './onprem/state.ts';
 import { createWorld, installKinds } from './world.ts';
 
 const subjects: Readonly<Record<string, Cases>> = {
   assignment,
   allocation,
   'dual stack': dualStack,
+  pools,
+  'configuration state': state,
+  refusals,
+  neighbours,
 };
 
 for (const { name: server, start } of apis) {

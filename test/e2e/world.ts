@@ -90,6 +90,8 @@ export interface World {
   removePool(name: string): Promise<void>;
   poolEvents(name: string): Promise<readonly string[]>;
   state(): Promise<State | undefined>;
+  /** The pools in use, as they are kept for a restart: what shows that an edit was taken. */
+  lastGood(): Promise<string>;
   /** Addresses in the blocks -> their users as 'namespace/name', sorted. */
   reserved(): Promise<Readonly<Record<string, readonly string[]>>>;
   makeNamespace(name: string, labels?: Readonly<Record<string, string>>): Promise<void>;
@@ -238,6 +240,12 @@ export async function createWorld(api: Api, namespace: string): Promise<World & 
       const answer = await request('GET', `${states}/controller`);
       return answer.status === 404 ? undefined : ((await must(Promise.resolve(answer))) as State);
     },
+    async lastGood() {
+      const answer = await request('GET', `/api/v1/namespaces/${METALLB}/configmaps/fairlead-last-good-pools`);
+      return (
+        (answer.json as { readonly data?: Readonly<Record<string, string>> } | undefined)?.data?.['pools.json'] ?? ''
+      );
+    },
     async reserved() {
       const { items } = (await must(request('GET', '/apis/fairlead.dev/v1alpha1/ipblocks'))) as {
         items: readonly Block[];
@@ -269,7 +277,7 @@ export async function createWorld(api: Api, namespace: string): Promise<World & 
         await request('DELETE', path);
       }
     }
-    const leftovers = [pools, states, '/apis/fairlead.dev/v1alpha1/ipblocks'];
+    const leftovers = [pools, states, '/apis/fairlead.dev/v1alpha1/ipblocks', `/api/v1/namespaces/${METALLB}/events`];
     for (const path of leftovers) {
       const { items } = (await must(request('GET', path))) as { items: readonly KubeObject[] };
       for (const { metadata } of items) await must(request('DELETE', `${path}/${metadata.name}`));
