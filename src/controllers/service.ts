@@ -224,15 +224,20 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
       return;
     }
     const memo = memos.get(key);
+    let before = old;
     if (memo?.uid === now.metadata.uid) {
       const { written } = memo;
       const { resourceVersion } = now.metadata;
       // Kept for the run under way, which began with an older copy; as the object that the store holds anyway.
       if (written?.object.metadata.resourceVersion === resourceVersion) memo.written = { ...written, object: now };
-      else if (written?.from.includes(resourceVersion) === false) delete memo.written; // somebody else changed it since
+      else if (written?.from.includes(resourceVersion) === false) {
+        // Somebody else changed it since: also what a list that skipped our version does not show.
+        if (old !== undefined && written.from.includes(old.metadata.resourceVersion)) before = written.object;
+        delete memo.written;
+      }
       if (memo.settled === now.metadata.resourceVersion) return; // the echo of our own patch
     }
-    if (needsSync(old, now, selection, changeOptions)) queue.add(key);
+    if (needsSync(before, now, selection, changeOptions)) queue.add(key);
   }
 
   function wentAway(old: Service, key: string): void {

@@ -366,6 +366,22 @@ for (const { name, body, patch } of wipes) {
   });
 }
 
+test('what somebody wiped is restored also when a list skips the version that we had written', async (t) => {
+  const rig = createRig(t);
+  const late = { kind: 'late', ms: 5000 } as const;
+  await rig.start({ faults: [{ verb: 'watch', path: '/services', effect: late }] });
+  await rig.create('a');
+  await rig.clock.advance(6000);
+  assert.deepEqual(rig.conditions('a'), served);
+  const { loadBalancer } = rig.get('a').status ?? {};
+  await rig.edit('a', { status: { loadBalancer: { ingress: null } } }, { subresource: 'status' });
+  await rig.api.kill();
+  rig.api.store.compact();
+  await rig.api.start();
+  await rig.clock.advance(5000);
+  assert.deepEqual(rig.get('a').status?.loadBalancer, loadBalancer);
+});
+
 test('our finalizer comes back when somebody takes it off', async (t) => {
   const rig = createRig(t);
   await rig.start();
