@@ -50,14 +50,18 @@ export function generatedFiles(): ReadonlyMap<string, string> {
 
 /**
  * What zod writes, without what an API server refuses or what would only bloat the schema (Kubernetes: structural
- * schemas): `propertyNames`, and the bound of JavaScript's integers.
+ * schemas): `propertyNames`, the bound of JavaScript's integers, and what is inside of a part that is to be opaque.
  */
 export function structural(schema: unknown): Schema {
   const walk = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(walk);
     if (typeof value !== 'object' || value === null) return value;
+    const isOpaque = (value as Schema)['x-kubernetes-preserve-unknown-fields'] === true;
     const kept = Object.entries(value).filter(
-      ([key, item]) => key !== 'propertyNames' && !(key === 'maximum' && item === Number.MAX_SAFE_INTEGER),
+      ([key, item]) =>
+        key !== 'propertyNames' &&
+        !(key === 'maximum' && item === Number.MAX_SAFE_INTEGER) &&
+        !(isOpaque && (key === 'additionalProperties' || key === 'properties')),
     );
     return Object.fromEntries(kept.map(([key, item]) => [key, walk(item)]));
   };

@@ -74,12 +74,29 @@ export function isNewer(a: string, b: string): boolean {
   return BigInt(a) > BigInt(b);
 }
 
-function entryOf({ pool, users = [], retained = [] }: BlockAddress): Entry {
+/** The API server does not look inside (schema.ts): what is no record is left out, and what a hand wrote breaks nothing. */
+function entryOf(record: Partial<BlockAddress> | null): Entry {
+  const { pool, users, retained } = record ?? {};
+  const kept = listOf(retained).filter(isRetention);
   return {
-    pool,
-    users: (users as readonly User[]).toSorted(compareUsers),
-    ...(retained.length === 0 ? {} : { retained }),
+    pool: typeof pool === 'string' ? pool : '',
+    users: listOf(users).filter(isUser).toSorted(compareUsers),
+    ...(kept.length === 0 ? {} : { retained: kept }),
   };
+}
+
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? (value as readonly unknown[]) : []);
+
+function isUser(value: unknown): value is User {
+  const { namespace, name, uid, ports, sharingKey, backendKey } = (value ?? {}) as Partial<User>;
+  return (
+    [namespace, name, uid, sharingKey, backendKey].every((part) => typeof part === 'string') && Array.isArray(ports)
+  );
+}
+
+function isRetention(value: unknown): value is NonNullable<Entry['retained']>[number] {
+  const { namespace, name, until } = (value ?? {}) as { namespace?: unknown; name?: unknown; until?: unknown };
+  return typeof namespace === 'string' && typeof name === 'string' && !Number.isNaN(Date.parse(String(until)));
 }
 
 /** A merge patch replaces lists whole but merges objects: a record that loses its last retained one must say so. */

@@ -147,20 +147,6 @@ test('a real API server takes every definition and keeps blocks as they are writ
   const wrong: readonly [name: string, spec: unknown, says: RegExp][] = [
     ['without a cidr', { addresses: {} }, /spec\.cidr: Required/],
     ['without addresses', { cidr: '10.0.0.0/24' }, /spec\.addresses: Required/],
-    ['with an address without a pool', { cidr: '10.0.0.0/24', addresses: { '10.0.0.1': {} } }, /pool: Required/],
-    [
-      'with a user without a uid',
-      { cidr: '10.0.0.0/24', addresses: { '10.0.0.1': { pool: 'a', users: [{ namespace: 'a', name: 'b' }] } } },
-      /uid: Required/,
-    ],
-    [
-      'with a retention that ends at no time',
-      {
-        cidr: '10.0.0.0/24',
-        addresses: { '10.0.0.1': { pool: 'a', retained: [{ namespace: 'a', name: 'b', until: 'x' }] } },
-      },
-      /until/,
-    ],
     [
       'with more addresses than a block has',
       {
