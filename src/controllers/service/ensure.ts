@@ -44,7 +44,7 @@ export async function ensure(
     shortfalls: desired.shortfalls,
     portErrors: desired.portErrors,
   });
-  const start = announce(parts, { service, memo, print, options }, decision, signal);
+  const start = announce(parts, { service, memo, print, cause, options }, decision, signal);
   const applied: Action[] = [];
   const call = parts.call(signal, key, (step) => {
     if (step.at !== 'apply') return;
@@ -97,8 +97,8 @@ function floored(
 
 /**
  * Says that work is under way: before the first cloud call, with the finalizer, since leftovers must not lose their
- * owner; for a `selfCleaning` provider only when it takes longer than a second. `end` waits for a patch under way, so
- * that two never race.
+ * owner; where that is there, or a `selfCleaning` provider needs none, only when it takes longer than a second. `end`
+ * waits for a patch under way, so that two never race.
  */
 function announce(
   parts: Parts,
@@ -106,8 +106,9 @@ function announce(
     service,
     memo,
     print,
+    cause,
     options,
-  }: Pick<Run, 'service' | 'memo' | 'print'> & { readonly options: () => StatusOptions },
+  }: Pick<Run, 'service' | 'memo' | 'print' | 'cause'> & { readonly options: () => StatusOptions },
   decision: Extract<Decision, { do: 'ensure' }>,
   signal: AbortSignal,
 ): { readonly before: Promise<void>; end(): Promise<void> } {
@@ -118,7 +119,9 @@ function announce(
     memo.seen = print;
   };
   if (loadBalancers.selfCleaning !== true) {
-    return { before: decision.hasFinalizer ? Promise.resolve() : write(), end: async () => {} };
+    if (!decision.hasFinalizer) return { before: write(), end: async () => {} };
+    // A change of hosts comes to every Service at once, and is no news to any of them.
+    if (cause === 'hosts' || cause === 'none') return { before: Promise.resolve(), end: async () => {} };
   }
   let writing: Promise<void> = Promise.resolve();
   const cancel = clock.after(QUIET_MS, () => {

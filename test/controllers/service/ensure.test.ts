@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMemoryCloud } from '../../../providers/memory/cloud.ts';
 import { memoryModule } from '../../../providers/memory/index.ts';
+import { ProviderError } from '../../../src/core/errors.ts';
 import { STANDARD_FINALIZER } from '../../../src/core/service/wanted.ts';
 import { hold } from '../../fake/provider.ts';
 import { createRig, type Replica, SOON_MS } from '../rig.ts';
@@ -155,6 +156,45 @@ test('while a changed spec is built, the old load balancer serves and says so', 
   await rig.clock.advance(20_000);
   assert.deepEqual(rig.conditions('a'), ['Provisioning False/Complete', 'Serving True/Serving']);
   assert.equal(patchesOf(replica).length - patches, 2, 'ten waits for one reason are told once');
+});
+
+for (const [ms, patches] of [
+  [990, 1],
+  [1010, 2],
+] as const) {
+  test(`a change that the cloud works on for ${ms} ms shows that ${patches === 1 ? 'when it is done' : 'meanwhile'}`, async (t) => {
+    const rig = createRig(t);
+    const replica = await rig.start();
+    await rig.create('a');
+    await rig.clock.advance(SOON_MS);
+    const before = patchesOf(replica).length;
+    rig.cloud.script = async ({ at }, call) => {
+      if (at === 'setPorts') await rig.clock.sleep(ms, call.signal);
+    };
+    await rig.edit('a', { spec: { ports: [{ port: 81, protocol: 'TCP' }] } });
+    await rig.clock.advance(1005);
+    const meanwhile = patches === 1 ? 'Provisioning False/Complete' : 'Provisioning True/Provisioning';
+    assert.deepEqual(rig.conditions('a'), [meanwhile, 'Serving True/Serving']);
+    await rig.clock.advance(1000);
+    assert.deepEqual(rig.conditions('a'), ['Provisioning False/Complete', 'Serving True/Serving']);
+    assert.equal(patchesOf(replica).length - before, patches);
+    assert.ok(statusesOf(replica).every((status) => status === 200));
+  });
+}
+
+test('a slow update of hosts is no news on a thousand Services', async (t) => {
+  const rig = createRig(t);
+  const replica = await rig.start();
+  await rig.create('a');
+  await rig.clock.advance(SOON_MS);
+  const before = patchesOf(replica).length;
+  rig.cloud.script = async ({ at }, call) => {
+    if (at === 'setHosts') await rig.clock.sleep(5000, call.signal);
+  };
+  await rig.node('n1');
+  await rig.clock.advance(10_000);
+  assert.deepEqual([...rig.cloud.balancers.values()][0]?.hosts, ['n1']);
+  assert.equal(patchesOf(replica).length, before);
 });
 
 test('conditions of a settled Service are written once: nothing moves in an hour of audits', async (t) => {
@@ -377,3 +417,68 @@ test('a node event after a change is measured from the event', async (t) => {
   const [line] = /fairlead_target_update_seconds_sum (.*)/.exec(await replica.metrics.text())?.slice(1) ?? [];
   assert.ok(Number(line) >= 0.5, `${line}: the debounce alone is half a second`);
 });
+
+// What is counted.
+
+test('the first time that a Service is served is measured, once, and not by a restart', async (t) => {
+  const rig = createRig(t);
+  rig.cloud.waits = () => (rig.clock.monotonicMs() < 5000 ? { reason: 'building', retryAfterMs: 1000 } : undefined);
+  const first = await rig.start({ name: 'one' });
+  await rig.create('a');
+  await rig.clock.advance(10_000);
+  const served = async (replica: Replica) => {
+    const text = await replica.metrics.text();
+    const of = (what: string) => Number(new RegExp(`fairlead_time_to_serving_seconds_${what} (.*)`).exec(text)?.[1]);
+    return [of('count'), of('sum')];
+  };
+  assert.deepEqual(await served(first), [1, 4]);
+  await rig.edit('a', { spec: { ports: [{ port: 81, protocol: 'TCP' }] } });
+  await rig.edit('a', { status: { loadBalancer: { ingress: null } } }, { subresource: 'status' });
+  await rig.clock.advance(SOON_MS);
+  assert.deepEqual(rig.shown('a'), ['192.0.2.1']);
+  assert.deepEqual(await served(first), [1, 4]);
+  first.terminate();
+  await rig.clock.advance(SOON_MS);
+  const second = await rig.start({ name: 'two' });
+  assert.deepEqual(await served(second), [0, 0]);
+});
+
+test('Services are counted by state, runs by their end, writes to the cloud by kind', async (t) => {
+  const rig = createRig(t);
+  rig.cloud.judge = ({ key }) => {
+    if (key === 'default/wrong') throw new ProviderError('invalid', 'FAKE_WRONG', 'no');
+  };
+  rig.cloud.waits = ({ key }) => (key === 'default/slow' ? { reason: 'building', retryAfterMs: 60_000 } : undefined);
+  const replica = await rig.start();
+  for (const name of ['good', 'better', 'slow', 'wrong']) await rig.create(name);
+  await rig.create('foreign', { loadBalancerClass: 'other.dev/lb' });
+  await rig.clock.advance(SOON_MS);
+  const state = (of: string) => replica.metric('fairlead_services', { state: of });
+  assert.deepEqual(
+    [await state('serving'), await state('provisioning'), await state('degraded'), await state('failed')],
+    [2, 1, 0, 1],
+  );
+  const ended = (result: string) => replica.metric('fairlead_reconcile_total', { controller: 'service', result });
+  assert.deepEqual([await ended('ok'), await ended('pending'), await ended('invalid')], [2, 1, 1]);
+  const applied = { controller: 'service', kind: 'create', outcome: 'ok' };
+  assert.equal(await replica.metric('fairlead_actions_total', applied), 3);
+});
+
+for (const [name, options, wanted] of [
+  ['ten Services are worked on at once', {}, 10],
+  ['thirty-two for a provider that cleans up by itself', { selfCleaning: true }, 32],
+] as const) {
+  test(`by default ${name}`, async (t) => {
+    const rig = createRig(t, options);
+    let now = 0;
+    rig.cloud.script = async ({ at }, call) => {
+      if (at !== 'create') return;
+      now += 1;
+      await rig.clock.sleep(500, call.signal);
+    };
+    await rig.start();
+    for (let at = 0; at < 40; at += 1) await rig.create(`s${at}`);
+    await rig.clock.advance(100);
+    assert.equal(now, wanted);
+  });
+}
