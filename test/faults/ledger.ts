@@ -32,6 +32,8 @@ export interface Ledger {
   excuse(uid: string): void;
   /** What this Service shows by a person's hand is to stay, as if a controller had published it (take-over from MetalLB). */
   claim(uid: string, addresses: readonly string[]): void;
+  /** Whose doing the change is that is being told. */
+  readonly author: string;
   readonly wrongs: readonly string[];
   readonly moves: readonly Move[];
   readonly services: ReadonlyMap<string, Service>;
@@ -223,6 +225,9 @@ export function createLedger(monotonicMs: () => number, mayGo: (addresses: reado
     claim(uid, addresses) {
       handmade.delete(uid);
       shown.set(uid, addresses);
+    },
+    get author() {
+      return author;
     },
     wrongs,
     moves,

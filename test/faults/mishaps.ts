@@ -50,8 +50,9 @@ async function addFault(world: World): Promise<void> {
   if (subject === undefined) return;
   const [verb, effect] = draw(random, effects);
   const times = pick(random, [1, 1, 2, 5]);
-  world.tell(`fault for ${subject.name}: ${verb ?? 'any'} ${JSON.stringify(effect)} x${times}`);
-  subject.faults.add({ ...(verb === undefined ? {} : { verb }), effect, times });
+  const path = verb === 'patch' ? pick(random, ['/ipblocks', '/services/']) : '';
+  world.tell(`fault for ${subject.name}: ${verb ?? 'any'} ${path} ${JSON.stringify(effect)} x${times}`);
+  subject.faults.add({ ...(verb === undefined ? {} : { verb }), ...(path === '' ? {} : { path }), effect, times });
   // A watch that stands already meets its fault only when it is opened again.
   if (verb === 'watch' && random() < 0.5) await restartApi(world);
 }
@@ -222,7 +223,7 @@ function ensureOther(world: World, subject: Process): void {
 
 const mishaps: readonly (readonly [number, (world: World) => Promise<void>])[] = [
   [9, addFault],
-  [2, weather],
+  [4, weather],
   [2, staleList],
   [1, compact],
   [2, restartApi],
@@ -231,5 +232,5 @@ const mishaps: readonly (readonly [number, (world: World) => Promise<void>])[] =
   [2, startAnother],
   [1, terminateSomebody],
   [6, coup],
-  [2, downtime],
+  [3, downtime],
 ];

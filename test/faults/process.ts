@@ -61,6 +61,8 @@ export interface ProcessOptions extends Pick<LeaderOptions, 'module' | 'provider
   readonly handle: Handle;
   readonly seed: number;
   readonly driftCheckPeriodMs?: number;
+  /** Of each request, and of each answer, on their way. */
+  readonly latencyMs: () => number;
 }
 
 export const lease = {
@@ -72,18 +74,19 @@ export const lease = {
 };
 
 export function startProcess(options: ProcessOptions): Process {
-  const { name, clock, handle, seed, driftCheckPeriodMs = 600_000, module, providerConfig } = options;
+  const { name, clock, handle, seed, driftCheckPeriodMs = 600_000, latencyMs, module, providerConfig } = options;
   const writes: string[] = [];
   const errors: string[] = [];
   const detours: { readonly detour: Detour; left: number }[] = [];
   const traps: Trap[] = [];
-  const faults = createFaults(slowed(counted(handle, writes), detours, clock), { clock, seed });
+  const far = distant(calm(counted(handle, writes)), { clock, latencyMs });
+  const faults = createFaults(slowed(far, detours, clock), { clock, seed });
   const gate = createGate();
   const wire = createWire({ name, renewDeadlineMs: lease.renewDeadlineMs, monotonicMs: () => clock.monotonicMs() });
   const ownClock = gatedClock(clock, gate);
   const leader = createLeader({
     client: createClient({
-      transport: watched(inProcess(faults.handle), { gate, wire, traps, signal: (what) => signals[what]() }),
+      transport: watched(inProcess(calm(faults.handle)), { gate, wire, traps, signal: (what) => signals[what]() }),
       clock: ownClock,
     }),
     clock: ownClock,
@@ -198,7 +201,33 @@ function counted(handle: Handle, writes: string[]): Handle {
   };
 }
 
+/** A body may break while nobody reads it, or after its reader left: whoever reads it then meets the error. */
+function calm(handle: Handle): Handle {
+  return async (request, staleBy) => {
+    const answer = await handle(request, staleBy);
+    answer.body.once('error', () => {});
+    return answer;
+  };
+}
+
 const never = new AbortController().signal;
+
+/** Requests and answers take their time; events of a watch do not, so that they overtake the answer to the write. */
+function distant(
+  handle: Handle,
+  { clock, latencyMs }: { readonly clock: VirtualClock; readonly latencyMs: () => number },
+): Handle {
+  const travel = async (): Promise<void> => {
+    const ms = latencyMs();
+    if (ms > 0) await clock.sleep(ms, never);
+  };
+  return async (request, staleBy) => {
+    await travel();
+    const answer = await handle(request, staleBy);
+    await travel();
+    return answer;
+  };
+}
 
 /** A write on its way arrives, also when its sender gave up or is dead. */
 function slowed(
@@ -241,11 +270,11 @@ function watched(inner: Transport, { gate, wire, traps, signal }: Watching): Tra
   return {
     async send(request) {
       const end = wire.begin(request);
+      if (wire.isWild) signal('SIGKILL'); // or the clock would never move again
       spring('before', request);
       await gate.whenOpen();
       try {
         const { body, ...answer } = await inner.send(request);
-        body.once('error', () => {}); // it may break while nobody reads it: whoever reads then meets it
         spring('after', request);
         await gate.whenOpen();
         end(answer.status);

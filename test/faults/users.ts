@@ -1,6 +1,6 @@
 import { keyOf, type Service } from '../../src/core/objects.ts';
 import { OWN_FINALIZER, STANDARD_FINALIZER } from '../../src/core/service/wanted.ts';
-import { addressesOf, FOREIGN_CLASS, isOurs } from './ledger.ts';
+import { addressesOf, type Block, FOREIGN_CLASS, isOurs } from './ledger.ts';
 import { BLOCKS, draw, POOLS, type PoolSpec, pathOf, pick, putPool, SERVICES, type World } from './world.ts';
 
 /** What people do to Services, pools and blocks, whatever the controllers are doing meanwhile. */
@@ -321,20 +321,25 @@ function allowMoves(world: World, names: readonly string[]): void {
 }
 
 async function deleteBlock(world: World): Promise<void> {
-  const name = someBlock(world);
-  if (name !== undefined) await world.does(`delete block ${name}`, 'DELETE', `${BLOCKS}/${name}`);
+  const block = someBlock(world);
+  if (block === undefined) return;
+  // Under which keys they came to share it stands nowhere else; they may have others by now.
+  for (const { users = [] } of Object.values(block.spec.addresses ?? {}))
+    if (users.length > 1) for (const { uid } of users) world.ledger.excuse(uid);
+  await world.does(`delete block ${block.metadata.name}`, 'DELETE', `${BLOCKS}/${block.metadata.name}`);
 }
 
 /** Whoever decided on the version before it meets a conflict. */
 async function touchBlock(world: World): Promise<void> {
-  const name = someBlock(world);
+  const block = someBlock(world);
+  if (block === undefined) return;
+  const { name } = block.metadata;
   const labels = { touched: `${world.clock.monotonicMs()}` };
-  if (name !== undefined)
-    await world.does(`touch block ${name}`, 'PATCH', `${BLOCKS}/${name}`, { metadata: { labels } });
+  await world.does(`touch block ${name}`, 'PATCH', `${BLOCKS}/${name}`, { metadata: { labels } });
 }
 
-function someBlock({ api, random }: World): string | undefined {
-  const all = api.store.list('ipblocks.fairlead.dev').map(({ key }) => key);
+function someBlock({ api, random }: World): Block | undefined {
+  const all = api.store.list('ipblocks.fairlead.dev').map(({ object }) => object as unknown as Block);
   return all.length === 0 ? undefined : pick(random, all);
 }
 
@@ -386,7 +391,7 @@ const crowding: readonly (readonly [number, Deed])[] = [
   [8, createService],
   [5, deleteService],
   [3, recreate],
-  [1, forceDelete],
+  [2, forceDelete],
   [2, toggleType],
   [2, changeAddress],
   [1, changeKey],

@@ -8,6 +8,8 @@ export interface Wire {
   readonly wrongs: readonly string[];
   /** Requests that would have changed something, leases left out. */
   readonly attempts: readonly { readonly atMs: number; readonly what: string }[];
+  /** So much in one moment that it would never end: time stands still until it does. */
+  readonly isWild: boolean;
 }
 
 interface Body {
@@ -30,6 +32,8 @@ const ALLOWED: readonly RegExp[] = [
 
 /** Failed writes of blocks within a second. */
 const HAMMERING = 200;
+/** Requests at one moment of virtual time. */
+const WILD = 10_000;
 
 /**
  * The rules of issue 3 and onprem-ipam.md that can be seen from outside:
@@ -52,6 +56,7 @@ export function createWire({
   const blocks = new Map<string, { writing: boolean; unsure: boolean }>();
   const failures: number[] = []; // when, monotonic
   let renewedMs = Number.NEGATIVE_INFINITY;
+  let moment = { ms: -1, requests: 0 };
 
   const wrong = (what: string, request: string): void => {
     wrongs.push(`${monotonicMs()}: ${name} ${what}: ${request}`);
@@ -73,6 +78,8 @@ export function createWire({
   function begin({ method, path, body: text }: Parameters<Wire['begin']>[0]): ReturnType<Wire['begin']> {
     const [where = ''] = path.split('?');
     const startMs = monotonicMs();
+    moment = { ms: startMs, requests: moment.ms === startMs ? moment.requests + 1 : 1 };
+    if (moment.requests === WILD) wrong('never comes to rest', `${method} ${where}`);
     const isBlock = where.startsWith('/apis/fairlead.dev/v1alpha1/ipblocks');
     if (method === 'GET') {
       const block = isBlock && where.split('/').length > 5 ? blockAt(where, {}) : undefined;
@@ -109,5 +116,12 @@ export function createWire({
     };
   }
 
-  return { begin, wrongs, attempts };
+  return {
+    begin,
+    wrongs,
+    attempts,
+    get isWild() {
+      return moment.requests >= WILD;
+    },
+  };
 }

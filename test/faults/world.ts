@@ -45,12 +45,17 @@ export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
 const never = new AbortController().signal;
 
+export interface WorldOptions {
+  /** Written to. */
+  readonly story?: string[];
+  readonly driftCheckPeriodMs?: number;
+  /** A request or an answer takes one of these; empty: no time. */
+  readonly latenciesMs?: readonly number[];
+}
+
 export async function createWorld(
   seed: number,
-  {
-    story = [],
-    driftCheckPeriodMs = 600_000,
-  }: { readonly story?: string[]; readonly driftCheckPeriodMs?: number } = {},
+  { story = [], driftCheckPeriodMs = 600_000, latenciesMs = [] }: WorldOptions = {},
 ): Promise<World> {
   const clock = createVirtualClock();
   const api = createSandboxApi({ clock, seed });
@@ -85,6 +90,7 @@ export async function createWorld(
         handle: (request) => ledger.by(name, () => api.handle(request)),
         seed: processes.length + Math.floor(random() * 1e6),
         driftCheckPeriodMs,
+        latencyMs: () => (latenciesMs.length === 0 ? 0 : pick(random, latenciesMs)),
         module: onprem,
         providerConfig: { metallbNamespace: 'metallb-system', identity: name, seed: 'test' },
       });
