@@ -160,7 +160,7 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
     // A server that asks for a pause gets no further write now: the retry shows what there is to show.
     if (during === 'remove' || failure.code === 'FL_KUBE_THROTTLED') return retry;
     const isShown = await showFailure(service, verdict, signal);
-    return isShown || retry !== 'onChange' ? retry : 'backoff'; // who waits for a person must have told
+    return isShown ? retry : 'backoff'; // who waits for minutes, or for a person, must have told
   }
 
   /**

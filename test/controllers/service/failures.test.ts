@@ -91,16 +91,21 @@ test('invalid is tried again at the next change, and forgotten when that is righ
   assert.deepEqual([rig.conditions('a'), rig.shown('a')], [complete, ['192.0.2.1']]);
 });
 
-test('invalid is written once the API server takes it, without any change', async (t) => {
-  const { rig, replica } = await started(t);
-  failing(rig, () => error('invalid'));
-  replica.faults.add({ verb: 'patch', path: '/services/', skip: 1, times: 2, effect: { kind: 'status', status: 500 } });
-  await rig.create('a');
-  await rig.clock.advance(SOON_MS / 2);
-  assert.deepEqual(rig.conditions('a'), ['Provisioning True/Provisioning', 'Serving False/Provisioning']);
-  await rig.clock.advance(5000);
-  assert.deepEqual(rig.conditions('a'), ['Provisioning False/Complete', 'Serving False/Invalid']);
-});
+for (const { kind, reason } of [
+  { kind: 'invalid', reason: 'Invalid' },
+  { kind: 'quota', reason: 'Infrastructure' },
+] as const)
+  test(`${kind} is written once the API server takes it, without any change`, async (t) => {
+    const { rig, replica } = await started(t);
+    failing(rig, () => error(kind));
+    const refused = { verb: 'patch', path: '/services/', skip: 1, times: 2 } as const;
+    replica.faults.add({ ...refused, effect: { kind: 'status', status: 500 } });
+    await rig.create('a');
+    await rig.clock.advance(SOON_MS / 2);
+    assert.deepEqual(rig.conditions('a'), ['Provisioning True/Provisioning', 'Serving False/Provisioning']);
+    await rig.clock.advance(5000);
+    assert.deepEqual(rig.conditions('a'), ['Provisioning False/Complete', `Serving False/${reason}`]);
+  });
 
 test('a failure of a run that a change overtook is no word on the changed Service, and does not settle it', async (t) => {
   for (const how of ['edited', 'made again']) {
