@@ -25,7 +25,7 @@ test('every JSON value comes back as JSON.parse gives it', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
       const text = JSON.stringify(value);
-      fc.pre(!mayHoldBigInteger(text)); // those are the next test's
+      fc.pre(!/\d{16}/.test(text)); // big integers are the next test's
       assert.deepEqual(parse(print(value)), JSON.parse(text));
     }),
   );
