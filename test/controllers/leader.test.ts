@@ -121,6 +121,29 @@ test('a write is refused here when time has passed that no timer saw (SIGSTOP)',
   assert.equal(rig.api.store.get('configmaps', 'default/x'), undefined);
 });
 
+test('what a stopped process finds done when it wakes is not written: no timer has told it yet that it lost', async (t) => {
+  const rig = createRig(t);
+  let isStopped = false;
+  const clock = {
+    ...rig.clock,
+    after: (ms: number, run: () => void) => rig.clock.after(ms, () => isStopped || run()),
+    sleep: (ms: number, signal: AbortSignal): Promise<void> => sleepOn(clock, ms, signal),
+  };
+  const gate = hold();
+  rig.cloud.script = ({ at }, call) => (at === 'create' ? gate.until(call) : undefined);
+  const replica = await rig.start({ clock });
+  await rig.create('a');
+  await rig.clock.advance(SOON_MS);
+  isStopped = true;
+  await rig.clock.advance(60_000);
+  assert.ok(gate.isHeld(), 'nothing has aborted it');
+  const writes = writesFrom(replica);
+  gate.release();
+  await rig.clock.settle();
+  assert.deepEqual([rig.cloud.applied, writes()], [['create default/a'], []]);
+  isStopped = false;
+});
+
 // SIGTERM.
 
 test('SIGTERM: the run under way is aborted, nothing new begins, the lease is given back, the end is stopped', async (t) => {

@@ -129,6 +129,9 @@ test('a Service of a foreign class is untouched byte for byte, also while it is 
   await rig.node('n1');
   await rig.clock.advance(150_000); // two audits
   assert.equal(JSON.stringify([rig.get('a'), rig.get('b')]), before);
+  await rig.edit('b', { metadata: { finalizers: null } }); // its controller has done its work
+  await rig.clock.advance(SOON_MS);
+  assert.equal(rig.find('b'), undefined);
   assert.deepEqual([replica.writes(), rig.cloud.runs], [[], []]);
   assert.deepEqual(['a', 'b', 'c'].flatMap(rig.events), []);
 });
@@ -244,9 +247,36 @@ test('parts of ours in the cloud prove that a finalizer is ours, whoever wrote i
     draining: [],
     options: {},
   });
-  await rig.start();
+  const replica = await rig.start();
   assert.deepEqual(rig.steps, ['delete default/a', 'patch default/a: -finalizer']);
+  const reads = replica.requests.filter(({ method, path }) => method === 'GET' && path.includes('/services/a'));
+  assert.deepEqual(reads, [], 'who wrote it does not matter any more');
 });
+
+for (const successor of [undefined, { manager: 'fairlead', finalizers: [STANDARD_FINALIZER] }]) {
+  const what = successor === undefined ? 'is gone' : 'has been made anew under its name';
+  test(`a Service whose leftovers are looked into and that ${what} by then is no business and no error`, async (t) => {
+    const rig = createRig(t);
+    await rig.create('a', { type: 'NodePort' }, { finalizers: [STANDARD_FINALIZER], manager: 'fairlead' });
+    // The list still has the old one, and the watch says nothing for a while.
+    const replica = await rig.start({
+      faults: [
+        { verb: 'watch', path: '/services', effect: { kind: 'late', ms: 60_000 }, times: Number.POSITIVE_INFINITY },
+        { verb: 'get', path: '/leases', effect: { kind: 'delay', ms: 2000 } },
+      ],
+      unsettled: true,
+    });
+    await rig.clock.advance(100);
+    await rig.edit('a', { metadata: { finalizers: null } });
+    await rig.remove('a');
+    if (successor !== undefined) await rig.create('a', { type: 'NodePort' }, successor);
+    await rig.clock.advance(10_000);
+    assert.ok(replica.leader.leads());
+    assert.deepEqual([replica.writes(), rig.cloud.runs, rig.events('a')], [[], [], []]);
+    for (const kind of ['transient', 'conflict'])
+      assert.equal(await replica.metric('fairlead_reconcile_total', { result: kind }), 0);
+  });
+}
 
 test('a reader of managedFields that fails is no verdict: it is asked again', async (t) => {
   const rig = createRig(t);
@@ -522,6 +552,7 @@ test('a status patch for a Service that is gone meanwhile is no error', async (t
   await rig.create('a', { loadBalancerClass: CLASS });
   await rig.clock.advance(5000);
   assert.deepEqual([rig.find('a'), rig.cloud.balancers.size, replica.complaints], [undefined, 0, []]);
+  assert.equal(await replica.metric('fairlead_reconcile_total', { result: 'transient' }), 0);
 });
 
 test('addresses stay through every change that is not about them', async (t) => {

@@ -138,6 +138,21 @@ test('a status that was wiped while no controller ran is restored at the start, 
   assert.deepEqual([rig.get('a').status?.loadBalancer, rig.cloud.applied], [before?.loadBalancer, []]);
 });
 
+test('what was still being built when the process ended is asked about again by the next, and published when it stands', async (t) => {
+  const { rig, replica } = await served(t, []);
+  let isBuilt = false;
+  rig.cloud.waits = () => (isBuilt ? undefined : { reason: 'building', retryAfterMs: 5000 });
+  await rig.create('a');
+  await rig.clock.advance(1000);
+  assert.deepEqual(rig.conditions('a'), ['Provisioning True/Provisioning', 'Serving False/Provisioning']);
+  replica.terminate();
+  await rig.clock.advance(1000);
+  await rig.start({ name: 'two' });
+  isBuilt = true;
+  await rig.clock.advance(6000);
+  assert.deepEqual(rig.shown('a'), ['192.0.2.1']);
+});
+
 test('a load balancer that went while no controller ran is built again at the start', async (t) => {
   const { rig, replica } = await served(t, ['a']);
   replica.terminate();
