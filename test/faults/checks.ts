@@ -3,8 +3,8 @@ import { keyOf, type Service } from '../../src/core/objects.ts';
 import { addressesOf, type Block, isOurs, type Move } from './ledger.ts';
 import { BLOCKS, listAll, type World } from './world.ts';
 
-/** Retries of what a person must mend come after 5 minutes; by then everything has had its turn. */
-export const CALM_MS = 330_000;
+/** Less than the 5 minutes after which what a person must mend is tried again: that must not be what repairs. */
+export const CALM_MS = 150_000;
 
 /** What must hold once everything is calm. */
 export async function checkCalm(world: World): Promise<void> {

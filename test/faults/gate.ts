@@ -8,6 +8,8 @@ export interface Gate {
   open(): void;
   /** The process is gone: nothing comes through any more, and its connections break. */
   destroy(): void;
+  /** Lets what was left hanging by `destroy` come to its end. */
+  release(): void;
   /** The same stream, as the process gets to see it. */
   through(body: Readable): Readable;
 }
@@ -20,16 +22,19 @@ export function createGate(): Gate {
   const whenOpen = async (): Promise<void> => {
     while (closed !== undefined) await closed.promise;
   };
+  const open = (): void => {
+    closed?.resolve();
+    closed = undefined;
+  };
   return {
     whenOpen,
     shut() {
       closed ??= Promise.withResolvers<void>();
     },
     open() {
-      if (isDestroyed) return;
-      closed?.resolve();
-      closed = undefined;
+      if (!isDestroyed) open();
     },
+    release: open,
     destroy() {
       isDestroyed = true;
       closed ??= Promise.withResolvers<void>();

@@ -32,6 +32,11 @@ export interface Process {
   kill(): void;
   /** SIGTERM. Resolves at its end, for which the clock must move. */
   terminate(): Promise<void>;
+  /**
+   * After SIGKILL, when nobody looks any more: what hangs in the middle of everything comes to its end, by itself and with
+   * the clock. Else the runtime would keep it, and the whole world with it, for ever.
+   */
+  bury(): void;
   /** A signal in the middle of its next write of this kind; the function takes it back. */
   trap(trap: Trap): () => void;
   /** Its next writes of this kind take their time on the way, whatever becomes of their sender. */
@@ -81,12 +86,16 @@ export function startProcess(options: ProcessOptions): Process {
   const traps: Trap[] = [];
   const far = distant(calm(counted(handle, writes)), { clock, latencyMs });
   const faults = createFaults(slowed(far, detours, clock), { clock, seed });
+  const reach: Handle = async (request) => {
+    if (isBuried) throw connectionError('ECONNREFUSED');
+    return await faults.handle(request);
+  };
   const gate = createGate();
   const wire = createWire({ name, renewDeadlineMs: lease.renewDeadlineMs, monotonicMs: () => clock.monotonicMs() });
   const ownClock = gatedClock(clock, gate);
   const leader = createLeader({
     client: createClient({
-      transport: watched(inProcess(calm(faults.handle)), { gate, wire, traps, signal: (what) => signals[what]() }),
+      transport: watched(inProcess(calm(reach)), { gate, wire, traps, signal: (what) => signals[what]() }),
       clock: ownClock,
     }),
     clock: ownClock,
@@ -106,6 +115,7 @@ export function startProcess(options: ProcessOptions): Process {
     providerConfig,
   });
   const stop = new AbortController();
+  let isBuried = false;
   let state: Process['state'] = 'running';
   let end: Process['end'];
   const signals = {
@@ -158,6 +168,12 @@ export function startProcess(options: ProcessOptions): Process {
       signals.SIGCONT();
       stop.abort(new Error('SIGTERM'));
       await run;
+    },
+    bury() {
+      signals.SIGKILL();
+      isBuried = true;
+      stop.abort(new Error('buried'));
+      gate.release();
     },
     trap: (trap) => put(traps, trap),
     detour: (detour) => put(detours, { detour, left: detour.times }),

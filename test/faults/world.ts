@@ -130,7 +130,8 @@ export async function createWorld(
       world.tell(`${what}: ${answer}`);
     },
     async close() {
-      for (const one of processes) one.kill();
+      for (const one of processes) one.bury();
+      await clock.advance(60_000);
       await api.close();
     },
   };
