@@ -195,8 +195,13 @@ const clearing = ({ notes }: Decision): string =>
 /** A failure of a Service that holds nothing: what it still publishes is not its own any more, and the message says why. */
 function bare(error: ProviderError, { notes }: Decision, { visible }: Observed): ProviderError {
   if (visible.size === 0) return error;
-  const { code, message, field, retryAfterMs } = error;
   const cleared = notes.filter(({ reason }) => reason === 'ClearAssignment').map((note) => note.message);
+  return withoutAny(error, cleared);
+}
+
+/** The same failure of a Service that certainly holds nothing; `cleared`: what went before it. */
+export function withoutAny(error: ProviderError, cleared: readonly string[] = []): ProviderError {
+  const { code, message, field, retryAfterMs } = error;
   return failure(code as Parameters<typeof failure>[0], [...cleared, message].join('; '), {
     cause: error.cause,
     exists: false,

@@ -1,4 +1,5 @@
 import { defineLoadBalancers } from '../../src/core/define.ts';
+import { isEqual } from '../../src/core/equal.ts';
 import { isProviderError } from '../../src/core/errors.ts';
 import type { PoolChange } from '../../src/core/ipam/change.ts';
 import type { Explanation } from '../../src/core/ipam/explain.ts';
@@ -15,6 +16,7 @@ import type {
 } from '../../src/core/provider.ts';
 import { handOut } from './book.ts';
 import { CLASS, parseConfig } from './config.ts';
+import { withoutAny } from './diff.ts';
 import { judge, type Objection } from './guard.ts';
 import { plan } from './plan.ts';
 import { annotationsOf, beingReserved, ingressOf, remarksOf } from './progress.ts';
@@ -102,9 +104,8 @@ function remembering(
     const { uid, key } = spec;
     const service = services.find(uid, key);
     if (!config.viewer) gone.onUser(uid, key); // it may have left while its run took something for it
-    if (service === undefined) return;
-    const request = planned(spec);
-    if (request === undefined) {
+    const request = service === undefined || !services.isWanted(service) ? undefined : planned(spec);
+    if (service === undefined || request === undefined) {
       waiting.delete(uid);
       return;
     }
@@ -133,14 +134,17 @@ function remembering(
   }
 
   /**
-   * Its newest request makes no sense, but it holds addresses that nobody sees: reserved just before, or wiped from its
-   * status. The last good ones stay, so they are shown; the next look, once they are, tells what is wrong.
+   * Its newest request makes no sense. What it holds stays, and nothing else is its own: what nobody sees of it, reserved
+   * just before or wiped from its status, is shown, and the next look tells what is wrong; what it shows without holding
+   * anything is taken off. Throws the error itself where there is no difference.
    */
-  function lastGood({ uid, key }: LoadBalancerSpec): Progress | undefined {
+  function lastGood({ uid, key }: LoadBalancerSpec, error: unknown): Progress {
     const service = services.find(uid, key);
+    if (service === undefined || !isProviderError(error)) throw error;
     const held = allocator.holdings(uid);
-    const shown = service === undefined ? [] : publishedOf(service);
-    if (service === undefined || held.every(({ address }) => shown.includes(address))) return undefined;
+    const shown = publishedOf(service);
+    if (held.length === 0) throw shown.length === 0 ? error : withoutAny(error);
+    if (isEqual(held.map(({ address }) => address).sort(), [...shown].sort())) throw error;
     if (held.some(({ address }) => !commit.isDurable(address))) return beingReserved;
     lifetime.after(beingReserved.retryAfterMs, () => resync('its request makes no sense', [uid]));
     return { state: 'ready', ingress: ingressOf(held), annotations: annotationsOf(held) };
@@ -156,10 +160,11 @@ function remembering(
         return progress;
       } catch (error) {
         settle(spec, error);
-        const unseen = planned(spec) === undefined ? lastGood(spec) : undefined;
-        if (unseen === undefined) throw error;
-        if (unseen.state === 'ready') publishing(spec, unseen.ingress);
-        return unseen;
+        if (planned(spec) !== undefined || keeper.frozen() !== undefined) throw error;
+        await parts.observe(spec, call); // takes over what it shows, where that may be
+        const progress = lastGood(spec, error);
+        if (progress.state === 'ready') publishing(spec, progress.ingress);
+        return progress;
       }
     },
     async remove(service, call) {

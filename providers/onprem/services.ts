@@ -1,6 +1,7 @@
 import { type AddressRequest, plainRequestOf, requestOf } from '../../src/core/ipam/request.ts';
 import { keyOf, type Service } from '../../src/core/objects.ts';
 import type { Interpretation, LoadBalancerSpec, ObjectReader } from '../../src/core/provider.ts';
+import { SOURCE_RANGES_ANNOTATION } from '../../src/core/service/annotations.ts';
 import { desiredOf } from '../../src/core/service/desired.ts';
 import { isSelected, OWN_FINALIZER, type Selection, wantedOf } from '../../src/core/service/wanted.ts';
 import { OLD_POOL_ANNOTATION, POOL_ANNOTATION } from './names.ts';
@@ -43,16 +44,24 @@ export function createServices(reader: ObjectReader, selection: Selection, clust
     adoptionRequest(service) {
       const recordedPool = poolAnnotationOf(service);
       const recorded = recordedPool === undefined ? {} : { recordedPool };
-      for (const make of [requestOf, plainRequestOf]) {
-        try {
-          return { ...make(specOf(service)), ...recorded };
-        } catch {
-          // What is wrong with it is told by its own run; here it matters only that nobody else gets its address.
+      for (const make of [requestOf, plainRequestOf])
+        for (const source of [service, withoutRanges(service)]) {
+          try {
+            return { ...make(specOf(source)), ...recorded };
+          } catch {
+            // What is wrong with it is told by its own run; here it matters only that nobody else gets its address.
+          }
         }
-      }
       return undefined;
     },
   };
+}
+
+/** Who may send to an address does not decide whose it is: wrong ranges are no reason to lose it. */
+function withoutRanges({ metadata, spec, ...service }: Service): Service {
+  const { loadBalancerSourceRanges: _ranges, ...rest } = spec;
+  const { [SOURCE_RANGES_ANNOTATION]: _text, ...annotations } = metadata.annotations ?? {};
+  return { ...service, metadata: { ...metadata, annotations }, spec: rest };
 }
 
 /** The addresses that it shows to the world, in their order. */

@@ -84,6 +84,35 @@ test('a bad request does not lose the published address to somebody else', async
   assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/bad'], '10.77.0.1': ['web/good'] });
 });
 
+test('ranges that are none do not lose the published address to somebody else', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/31']);
+  world.service('web/bad', { ingress: ['10.77.0.0'], spec: { loadBalancerSourceRanges: ['rubbish'] } });
+  world.service('web/good');
+  const controller = await world.controller();
+  await controller.ensure('web/good');
+  assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/bad'], '10.77.0.1': ['web/good'] });
+});
+
+test('a bad request that shows an address of somebody else shows it no longer', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/31']);
+  world.service('web/first', { ingress: ['10.77.0.0'] });
+  world.service('web/bad', { ingress: ['10.77.0.0'], spec: { loadBalancerIP: 'rubbish' } });
+  const controller = await world.controller();
+  await controller.ensure('web/first');
+  assert.deepEqual(await controller.outcome('web/bad'), { error: 'FL_ADDRESS_INVALID', exists: false });
+  assert.deepEqual(world.reserved(), { '10.77.0.0': ['web/first'] });
+});
+
+test('while there are no valid pools a bad request keeps what it shows', async () => {
+  const world = createWorld();
+  world.pool('one', ['rubbish']);
+  world.service('web/bad', { ingress: ['10.77.0.0'], spec: { loadBalancerIP: 'rubbish' } });
+  const controller = await world.controller();
+  assert.deepEqual(await controller.outcome('web/bad'), { error: 'FL_ADDRESS_INVALID' });
+});
+
 test('Services of a foreign class are left alone, published address or not', async () => {
   const world = createWorld();
   world.pool('one', ['10.77.0.0/24']);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { resources } from '../../../providers/onprem/index.ts';
 import type { IPBlockSpec } from '../../../providers/onprem/schema.ts';
 import type { KubeObject, Service } from '../../../src/core/objects.ts';
-import { addressesOf, createWorld, METALLB, type World } from './world.ts';
+import { addressesOf, createWorld, during, METALLB, type World } from './world.ts';
 
 const woken = (world: World, uids: readonly (readonly string[] | undefined)[]) =>
   uids.flatMap((each) => each ?? []).map((uid) => keyOfUid(world, uid));
@@ -83,8 +83,13 @@ test("room that is made after the end is nobody's business, and does not keep th
 
 test('a Service that is no load balancer any more waits no longer, also when nothing ever reached its status', async () => {
   const { world, controller } = await full();
+  const spec = controller.spec('web/z');
   world.service('web/z', { spec: { type: 'NodePort' } });
   await world.clock.advance(1);
+  assert.equal(controller.provider.waiting(), 2);
+  // A run that began before, and ends now.
+  const { loadBalancers } = controller.provider;
+  await assert.rejects(during(world.clock, loadBalancers.ensure(spec, controller.context.call())));
   assert.equal(controller.provider.waiting(), 2);
   await controller.remove('web/a');
   await world.clock.advance(100);
