@@ -342,7 +342,8 @@ function subjectOf({ apiVersion, kind, metadata }: KubeObject): Subject | undefi
 /** Another try could not end otherwise. Missing rights may be given later: what must not be lost waits for them. */
 function isFinal(status: number, keep: boolean): boolean {
   if (status === 401 || status === 403) return !keep;
-  return status >= 400 && status < 500 && status !== 429 && status !== 408;
+  // 409: somebody else wrote the Event in the same moment; a name that is taken was handled before.
+  return status >= 400 && status < 500 && ![408, 409, 429].includes(status);
 }
 
 function timestamp(ms: number): string {

@@ -269,6 +269,7 @@ test('twelve tries over two minutes, then it is given up; what must be kept is t
 for (const { code, tries } of [
   { code: 403, tries: 1 },
   { code: 404, tries: 1 },
+  { code: 409, tries: 12 },
   { code: 422, tries: 1 },
   { code: 429, tries: 12 },
   { code: 503, tries: 12 },
