@@ -1,5 +1,6 @@
 import { isEqual } from '../../src/core/equal.ts';
 import type { IPAddressPool } from '../../src/core/ipam/pools.ts';
+import type { KubeObject } from '../../src/core/objects.ts';
 import type { Call, Clock, Log, ProviderContext } from '../../src/core/provider.ts';
 import { isCode } from './outcome.ts';
 import { resources } from './resources.ts';
@@ -15,6 +16,10 @@ export interface LastGood {
   save(objects: readonly IPAddressPool[], call: Call): Promise<void>;
 }
 
+interface ConfigMap extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
 export const LAST_GOOD_NAME = 'fairlead-last-good-pools';
 const KEY = 'pools.json';
 const ATTEMPTS = 10;
@@ -24,14 +29,14 @@ const RETRY_CAP_MS = 5000;
 export function createLastGood(kube: ProviderContext['kube'], namespace: string, log: Log): LastGood {
   const name = { namespace, name: LAST_GOOD_NAME };
   let saved: string | undefined;
-  let exists = false;
+  let version: string | undefined; // of the ConfigMap, as we know it; undefined: there is none
 
   async function read(call: Call, patience: Clock | 'none'): Promise<string | undefined> {
     for (let failures = 0; ; failures += 1) {
       try {
-        const object = await kube.get(resources.configmaps, name, call);
-        exists = true;
-        return (object as { readonly data?: Readonly<Record<string, string>> }).data?.[KEY];
+        const object = (await kube.get(resources.configmaps, name, call)) as ConfigMap;
+        version = object.metadata.resourceVersion;
+        return object.data?.[KEY];
       } catch (error) {
         if (isCode(error, 'FL_KUBE_NOT_FOUND')) return undefined;
         log.warn({ configmap: name, failures, err: error }, 'last good pools not read');
@@ -61,24 +66,38 @@ export function createLastGood(kube: ProviderContext['kube'], namespace: string,
         null,
         1,
       );
-      if (saved !== undefined && isEqual(JSON.parse(saved), JSON.parse(text))) return;
+      if (isEqual(parsed(saved), JSON.parse(text))) return;
       const data = { [KEY]: text };
-      if (!exists) {
-        try {
-          const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata: name, data };
-          await kube.create(resources.configmaps, object, call);
-          exists = true;
-          saved = text;
-          return;
-        } catch (error) {
-          if (!isCode(error, 'FL_KUBE_EXISTS')) throw error;
-        }
+      try {
+        // Guarded: what a deposed leader sends late must not stand over the pools of a newer one.
+        const answer =
+          version === undefined
+            ? await kube.create(
+                resources.configmaps,
+                { apiVersion: 'v1', kind: 'ConfigMap', metadata: name, data },
+                call,
+              )
+            : await kube.patch(resources.configmaps, name, { metadata: { resourceVersion: version }, data }, call);
+        version = (answer as ConfigMap).metadata.resourceVersion;
+        saved = text;
+      } catch (error) {
+        // Somebody else's, or ours with a lost answer; the caller tries again, on what is there.
+        saved = undefined;
+        version = undefined;
+        saved = await read(call, 'none');
+        throw error;
       }
-      await kube.patch(resources.configmaps, name, { data }, call);
-      exists = true;
-      saved = text;
     },
   };
+}
+
+/** undefined for what is no JSON. */
+function parsed(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** What decides over addresses; no stamps and versions, which change without a change. */

@@ -59,7 +59,10 @@ async function show({ allocator, kube, pools, namespace, call }: PoolStatusOptio
   // int64: no JavaScript number holds the greatest, and what is read back wrong were written again for ever.
   const status = Object.fromEntries(Object.entries(wanted).map(([key, count]) => [key, JSON.rawJSON(String(count))]));
   try {
-    await kube.patch(resources.ipaddresspools, { namespace, name: pool, subresource: 'status' }, { status }, call);
+    // Guarded: what a deposed leader sends late must not stand over what a newer one counted.
+    const { uid, resourceVersion } = object.metadata;
+    const body = { metadata: { uid, resourceVersion }, status };
+    await kube.patch(resources.ipaddresspools, { namespace, name: pool, subresource: 'status' }, body, call);
   } catch (error) {
     if (!isCode(error, 'FL_KUBE_NOT_FOUND')) throw error; // deleted meanwhile
   }

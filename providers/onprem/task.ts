@@ -43,7 +43,8 @@ export function createTask({ name, lifetime, log, run, everyMs = 0, monotonicMs 
     } catch (error) {
       if (lifetime.signal.aborted) return;
       failures += 1;
-      const level = isCode(error, 'FL_KUBE_NOT_LEADER') ? 'debug' : 'warn';
+      const isNormal = isCode(error, 'FL_KUBE_NOT_LEADER') || isCode(error, 'FL_KUBE_CONFLICT');
+      const level = isNormal ? 'debug' : 'warn';
       log[level]({ task: name, failures, err: error }, 'background write failed');
       schedule(Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** (failures - 1)));
     }

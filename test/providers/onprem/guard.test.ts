@@ -306,3 +306,38 @@ test('a pool that is deleted in use and made again as it was shows its counts ag
   await world.clock.advance(2000);
   assert.deepEqual(status(), shown);
 });
+
+for (const { what, path } of [
+  { what: 'the counts of a pool', path: 'ipaddresspools.metallb.io' },
+  { what: 'the last good pools', path: 'configmaps' },
+])
+  test(`what a deposed leader sends late does not stand over a newer leader's word: ${what}`, async () => {
+    let isLate = false;
+    const world = createWorld({
+      fault: ({ by, resource, verb }) =>
+        isLate && by === 'first' && resource === path && verb === 'patch'
+          ? { code: 'FL_KUBE_UNREACHABLE', effect: { lateMs: 20_000 } }
+          : undefined,
+    });
+    world.pool('one', ['10.77.0.0/30']);
+    world.service('web/a');
+    const first = await world.controller({ identity: 'first' });
+    await first.settle();
+    await world.clock.advance(2000);
+    const shown = () => ({
+      status: (world.cluster.get(resources.ipaddresspools, `${METALLB}/one`) as { status?: object }).status,
+      pools: lastGood(world),
+    });
+    isLate = true;
+    world.pool('one', ['10.77.0.0/29']);
+    await world.clock.advance(1500);
+    first.context.kill();
+    const second = await world.controller({ identity: 'second' });
+    world.pool('one', ['10.77.0.0/28']);
+    await world.clock.advance(3000);
+    await second.settle();
+    const before = shown();
+    assert.deepEqual(before.pools[0]?.spec.addresses, ['10.77.0.0/28']);
+    await world.clock.advance(30_000);
+    assert.deepEqual(shown(), before);
+  });
