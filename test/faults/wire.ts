@@ -30,6 +30,18 @@ const ALLOWED: readonly RegExp[] = [
   /^PATCH \/api\/v1\/namespaces\/metallb-system\/configmaps\/fairlead-last-good-pools$/,
 ];
 
+/** Each pattern with what must be there. */
+const GUARDS: readonly (readonly [RegExp, (body: Body) => boolean])[] = [
+  [/^PATCH .*\/(services|ipaddresspools)\/[^/]+\/status$/, ({ metadata }) => isVersionOf(metadata)],
+  [/^PATCH .*\/ipblocks\//, ({ metadata }) => isVersionOf(metadata)],
+  [/^PATCH .*\/configmaps\//, ({ metadata }) => metadata?.resourceVersion !== undefined],
+  [/^DELETE /, ({ preconditions }) => preconditions?.uid !== undefined],
+];
+const isVersionOf = (metadata: Body['metadata']): boolean =>
+  metadata?.uid !== undefined && metadata.resourceVersion !== undefined;
+const isGuarded = (method: string, where: string, body: Body): boolean =>
+  GUARDS.every(([pattern, has]) => !pattern.test(`${method} ${where}`) || has(body));
+
 /** Failed writes of blocks within a second. */
 const HAMMERING = 200;
 /** Requests at one moment of virtual time. */
@@ -38,7 +50,8 @@ const WILD = 10_000;
 /**
  * The rules of issue 3 and onprem-ipam.md that can be seen from outside:
  * - nothing is written without a lease that was renewed within the renew deadline;
- * - patches of Services carry uid and resourceVersion, those of blocks too, deletions of blocks the uid;
+ * - what others decide by is written with a guard: patches of Services, blocks and pools carry uid and resourceVersion,
+ *   those of the ConfigMap the resourceVersion, deletions of blocks the uid;
  * - a block has one write at a time, and after a conflict or an unknown outcome it is read before the next one;
  * - what is refused is not tried again without end: there is a backoff.
  */
@@ -99,12 +112,8 @@ export function createWire({
     attempts.push({ atMs: startMs, what });
     if (startMs - renewedMs >= renewDeadlineMs)
       wrong(`writes ${startMs - renewedMs} ms after its last renewal`, `${what} ${text ?? ''}`);
-    const { uid, resourceVersion } = body.metadata ?? {};
-    const isGuarded = uid !== undefined && resourceVersion !== undefined;
-    if (where.endsWith('/status') && where.includes('/services/') && !isGuarded) wrong('patches without a guard', what);
+    if (!isGuarded(method, where, body)) wrong('writes without a guard', what);
     if (!isBlock) return () => {};
-    if (method === 'PATCH' && !isGuarded) wrong('patches without a guard', what);
-    if (method === 'DELETE' && body.preconditions?.uid === undefined) wrong('deletes without a guard', what);
     const block = blockAt(where, body);
     if (block.writing) wrong('has two writes of one block under way', what);
     if (block.unsure) wrong('writes a block again without having read it', what);
