@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createLeader, type LeaderOptions } from '../controllers/leader.ts';
+import type { ControllerOptions } from '../controllers/roster.ts';
 import { isProviderError } from '../core/errors.ts';
 import { createHealth, type HealthOptions } from '../obs/health.ts';
 import { createLog, type Level } from '../obs/log.ts';
@@ -62,7 +63,7 @@ async function serve(input: Input, terminal: Terminal): Promise<number> {
     cluster: flags['cluster-name'] as string,
     identity,
     ...leaseOf(flags),
-    service: serviceOptions(flags),
+    ...controllerOptions(flags),
   });
   const health = await createHealth({
     log,
@@ -115,7 +116,15 @@ function leaseOf(flags: Values): Pick<LeaderOptions, 'lease'> {
   };
 }
 
-function serviceOptions(flags: Values): LeaderOptions['service'] {
+/** Those of `--controllers`, each with its own flags. */
+function controllerOptions(flags: Values): ControllerOptions {
+  const asked = controllersOf(flags['controllers'] as readonly string[]);
+  return {
+    ...(asked.has('service') ? { service: serviceOptions(flags) } : {}),
+  };
+}
+
+function serviceOptions(flags: Values): NonNullable<ControllerOptions['service']> {
   const classes = flags['load-balancer-class'] as readonly string[] | undefined;
   const concurrency = flags['concurrent-service-syncs'] as number | undefined;
   return {

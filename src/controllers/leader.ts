@@ -1,7 +1,7 @@
 import { failure } from '../core/errors.ts';
 import type { KubeObject, Node, Service } from '../core/objects.ts';
 import type { Clock, Log, Provider, ProviderContext, ProviderModule } from '../core/provider.ts';
-import { createRecorder } from '../kube/events.ts';
+import { createRecorder, type Recorder } from '../kube/events.ts';
 import { createLease, type Leadership } from '../kube/lease.ts';
 import { createPatches } from '../kube/patch.ts';
 import { createReflector } from '../kube/reflector.ts';
@@ -12,10 +12,9 @@ import type { Metrics } from '../obs/metrics.ts';
 import { watchPools } from '../obs/pools.ts';
 import type { Timers } from '../work/clock.ts';
 import { createContext } from './context.ts';
-import type { ServiceOptions } from './service/parts.ts';
-import { createServiceController } from './service.ts';
+import { type ControllerOptions, createRoster, type Roster, type Shared } from './roster.ts';
 
-export interface LeaderOptions {
+export interface LeaderOptions extends ControllerOptions {
   readonly client: Client;
   readonly clock: Clock & Timers;
   readonly random: () => number;
@@ -35,7 +34,6 @@ export interface LeaderOptions {
     readonly renewDeadlineMs: number;
     readonly retryPeriodMs: number;
   };
-  readonly service: ServiceOptions;
 }
 
 /** How the process ended: on request, or because the lease was lost, after which nothing may be written any more. */
@@ -81,27 +79,33 @@ export function createLeader(options: LeaderOptions): Leader {
   async function run(signal: AbortSignal): Promise<End> {
     const ended = new AbortController(); // ends watches and the recorder, after the lease is released
     const reading = ended.signal;
-    const recorder = createRecorder({
-      client: whileLeading(client, () => leadership?.leads() === true),
-      clock,
-      log,
-      component: 'service-controller',
-      instance: podOf(options.identity),
-      capacity: () => 1000 + 2 * services.size,
-      metrics: metrics.events,
-    });
-    const background = [
-      ...watched.map(({ resource, store }) =>
-        createReflector({ client, resource, store, clock, random, log, metrics: metrics.reflector }).run(reading),
-      ),
-      recorder.run(reading),
-    ];
+    const recorders = new Map<string, Recorder>(); // component -> its recorder
+    const background = watched.map(({ resource, store }) =>
+      createReflector({ client, resource, store, clock, random, log, metrics: metrics.reflector }).run(reading),
+    );
+    const recorderOf = (component: string): Recorder => {
+      const known = recorders.get(component);
+      if (known !== undefined) return known;
+      const recorder = createRecorder({
+        client: whileLeading(client, () => leadership?.leads() === true),
+        clock,
+        log,
+        component,
+        instance: podOf(options.identity),
+        capacity: () => 1000 + 2 * (services.size + nodes.size),
+        metrics: metrics.events,
+      });
+      recorders.set(component, recorder);
+      background.push(recorder.run(reading));
+      return recorder;
+    };
+    const flush = async () => void (await Promise.all(recorders.values().map((recorder) => recorder.flush(reading))));
     try {
       await Promise.all(watched.map(({ store }) => store.whenSynced(signal)));
       leadership = await acquire(signal);
       log.info({ identity: options.identity, epoch: leadership.epoch }, 'leading');
       try {
-        return await lead(leadership, recorder, signal, reading);
+        return await lead(leadership, { of: recorderOf, flush }, signal, reading);
       } catch (error) {
         if (leadership.signal.aborted && !signal.aborted) return 'lost'; // while the provider was starting
         throw error;
@@ -125,21 +129,13 @@ export function createLeader(options: LeaderOptions): Leader {
 
   async function lead(
     held: Leadership,
-    recorder: ReturnType<typeof createRecorder>,
+    recorders: { of(component: string): Recorder; flush(): Promise<void> },
     signal: AbortSignal,
     reading: AbortSignal,
   ): Promise<End> {
-    const running = (value: 0 | 1) => {
-      metrics.leading(value === 1, options.lease?.name);
-      metrics.set(
-        'running_managed_controllers',
-        { name: 'service-lb-controller', manager: 'fairlead-controller' },
-        value,
-      );
-    };
     const leads = () => held.leads();
     const working = AbortSignal.any([held.signal, reading]);
-    const within = async (ms: number, work: Promise<void>) => {
+    const within = async (ms: number, work: Promise<unknown>) => {
       await Promise.race([work, clock.sleep(ms, reading).catch(() => {})]);
     };
     let resync: (reason: string, uids?: readonly string[]) => void = () => {};
@@ -158,15 +154,13 @@ export function createLeader(options: LeaderOptions): Leader {
       resync: (reason, uids) => resync(reason, uids),
     });
     const provider = await made(options.module, context, AbortSignal.any([signal, held.signal]));
-    const controller = createServiceController({
-      ...options.service,
-      provider,
+    const { controllers, service } = await rosterOf(provider, {
       cluster: options.cluster,
       services,
       nodes,
       client,
       patches: createPatches(client),
-      recorder,
+      recorder: recorders.of,
       clock,
       random,
       log,
@@ -176,20 +170,35 @@ export function createLeader(options: LeaderOptions): Leader {
       watch: (resource, store) =>
         void createReflector({ client, resource, store, clock, random, log, metrics: metrics.reflector }).run(working),
     });
-    resync = controller.resync;
+    if (service !== undefined) resync = service.resync;
+    const running = (value: 0 | 1) => {
+      metrics.leading(value === 1, options.lease?.name);
+      for (const { name } of controllers)
+        metrics.set('running_managed_controllers', { name, manager: 'fairlead-controller' }, value);
+    };
     const unserve = watchPools(metrics, provider);
     running(1);
-    controller.start();
+    for (const { controller } of controllers) controller.start();
     await aborted(AbortSignal.any([signal, held.signal]));
     const lost = held.signal.aborted;
     if (lost) log.error({ err: held.signal.reason }, 'leadership lost');
-    await within(DRAIN_MS, controller.close());
+    await within(DRAIN_MS, Promise.all(controllers.map(({ controller }) => controller.close())));
     unserve();
     await within(CLOSE_MS, provider.close());
     running(0);
     // What was done is told, also when it was done last.
-    if (!lost) await within(FLUSH_MS, recorder.flush(reading));
+    if (!lost) await within(FLUSH_MS, recorders.flush());
     return lost ? 'lost' : 'stopped';
+  }
+
+  /** A provider with nothing to offer is closed again. */
+  async function rosterOf(provider: Provider, shared: Omit<Shared, 'provider'>): Promise<Roster> {
+    try {
+      return createRoster(options, { ...shared, provider });
+    } catch (error) {
+      await provider.close();
+      throw error;
+    }
   }
 
   return {
@@ -221,17 +230,14 @@ function whileLeading(client: Client, leads: () => boolean): Client {
   };
 }
 
-/** Rejects when the signal aborts first, and closes what is made all the same; also what has nothing to offer. */
+/** Rejects when the signal aborts first, and closes what is made all the same. */
 async function made({ create }: ProviderModule, context: ProviderContext, signal: AbortSignal): Promise<Provider> {
   const making = create(context);
   const over = aborted(signal).then(() => {
     throw signal.reason;
   });
   try {
-    const provider = await Promise.race([making, over]);
-    if (provider.loadBalancers !== undefined) return provider;
-    const message = `provider "${provider.name}" has no load balancers, and nothing else is asked for`;
-    throw failure('FL_PROVIDER_EMPTY', message);
+    return await Promise.race([making, over]);
   } catch (error) {
     void making.then(
       (provider) => provider.close(),

@@ -60,6 +60,56 @@ export const errorCatalogue = {
     help: 'Keep one of the two that the message names.',
     event: 'LoadBalancerFailed',
   },
+  FL_AWS_BUSY: {
+    kind: 'conflict',
+    title: 'AWS still uses the resource, or an earlier change of it is not complete.',
+    help: 'Nothing to do: Fairlead looks again in a few seconds. A security group is in use until the network interfaces of its load balancer are gone.',
+  },
+  FL_AWS_CONFIG: {
+    kind: 'invalid',
+    title: 'The configuration of the AWS provider is wrong or incomplete.',
+    help: 'The message names the flag, or the section and key of --cloud-config.',
+  },
+  FL_AWS_CREDENTIALS: {
+    kind: 'denied',
+    title: 'AWS does not accept the credentials, or there are none.',
+    help: 'Renew them, or give the ServiceAccount a role (IRSA, Pod Identity); a wrong clock has the same effect.',
+  },
+  FL_AWS_DENIED: {
+    kind: 'denied',
+    title: 'AWS refuses a call for lack of rights.',
+    help: 'Allow the action that the message names; the whole policy is in docs/providers/aws.md. Service control policies of the organisation can refuse as well.',
+  },
+  FL_AWS_DUPLICATE: {
+    kind: 'conflict',
+    title: 'AWS has something of this name, port or rule already.',
+    help: 'If it lasts, rename or delete what the message names; Fairlead changes nothing that it does not own.',
+  },
+  FL_AWS_NOT_FOUND: {
+    kind: 'transient',
+    title: 'A part of the load balancer is not there, or AWS does not show it yet.',
+    help: 'Nothing to do: Fairlead looks again and makes what is missing.',
+  },
+  FL_AWS_QUOTA: {
+    kind: 'quota',
+    title: 'A quota of the AWS account, of the load balancer or of the target group is reached.',
+    help: 'Raise it in Service Quotas, or delete what is not needed; Fairlead tries again every few minutes.',
+  },
+  FL_AWS_REFUSED: {
+    kind: 'invalid',
+    title: 'AWS refuses a value.',
+    help: 'Correct the annotation or field that the message names.',
+  },
+  FL_AWS_THROTTLED: {
+    kind: 'throttled',
+    title: 'AWS asks to slow down.',
+    help: 'Nothing to do: Fairlead slows down by itself. If it lasts, look at who else calls the same API in this account.',
+  },
+  FL_AWS_UNAVAILABLE: {
+    kind: 'transient',
+    title: 'A call to AWS had no usable answer.',
+    help: 'Fairlead tries again with a growing delay. If it lasts, look at the network path and at AWS_ENDPOINT_URL.',
+  },
   FL_CLUSTER_IP_MISSING: {
     kind: 'invalid',
     title: 'The Service has no cluster IP, so its IP family is unknown.',
@@ -245,8 +295,8 @@ export const errorCatalogue = {
   },
   FL_PROVIDER_EMPTY: {
     kind: 'invalid',
-    title: 'A provider module has no load balancers.',
-    help: 'Give its provider a member loadBalancers; see docs/providers/authors.md.',
+    title: 'A provider module has nothing for the controllers that are asked for.',
+    help: 'Give its provider a member such as loadBalancers, or ask for other controllers; see docs/providers/authors.md.',
   },
   FL_QUOTA_NAMESPACE: {
     kind: 'quota',

@@ -1,0 +1,75 @@
+import { failure } from '../core/errors.ts';
+import type { KubeObject, Node, Service } from '../core/objects.ts';
+import type { Clock, Log, Provider, ResourceName } from '../core/provider.ts';
+import type { Recorder } from '../kube/events.ts';
+import type { Patches } from '../kube/patch.ts';
+import type { Client } from '../kube/request.ts';
+import type { Store } from '../kube/store.ts';
+import type { Metrics } from '../obs/metrics.ts';
+import type { Timers } from '../work/clock.ts';
+import type { ServiceOptions } from './service/parts.ts';
+import { createServiceController, type ServiceController } from './service.ts';
+
+/** Which controllers are asked for, and how they work; one that is absent does not run. */
+export interface ControllerOptions {
+  readonly service?: ServiceOptions;
+}
+
+/** Something that works while this process leads. */
+export interface Controller {
+  start(): void;
+  /** Takes no more work, aborts what runs, resolves when all has ended. */
+  close(): Promise<void>;
+}
+
+/** What all controllers of a process share. */
+export interface Shared {
+  readonly provider: Provider;
+  readonly cluster: string;
+  readonly services: Store<Service>;
+  readonly nodes: Store<Node>;
+  readonly client: Client;
+  readonly patches: Patches;
+  /** Events of one component (`source.component`); the same recorder each time. */
+  readonly recorder: (component: string) => Recorder;
+  readonly clock: Clock & Timers;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Asked before every write, by the monotonic clock. */
+  readonly leads: () => boolean;
+  /** Aborts when leadership is lost. */
+  readonly leadership: AbortSignal;
+  /** Starts filling a store, for the life of the leadership. */
+  readonly watch: (resource: ResourceName, store: Store<KubeObject>) => void;
+}
+
+export interface Roster {
+  readonly controllers: readonly { readonly name: string; readonly controller: Controller }[];
+  /** Set when the service controller runs. */
+  readonly service?: ServiceController;
+}
+
+/**
+ * Makes the controllers that are asked for and that the provider has a part for; one that stays off says why, in the log.
+ * Throws FL_PROVIDER_EMPTY when none is left.
+ */
+export function createRoster({ service }: ControllerOptions, shared: Shared): Roster {
+  const { provider, log } = shared;
+  const off = (name: string, why: string) => void log.info({ controller: name, why }, 'controller stays off');
+  const controllers: { name: string; controller: Controller }[] = [];
+  let serving: ServiceController | undefined;
+
+  if (service !== undefined && provider.loadBalancers === undefined)
+    off('service-lb-controller', `provider "${provider.name}" has no load balancers`);
+  else if (service !== undefined) {
+    serving = createServiceController({ ...service, ...shared, recorder: shared.recorder('service-controller') });
+    controllers.push({ name: 'service-lb-controller', controller: serving });
+  }
+
+  if (controllers.length === 0) {
+    const message = `provider "${provider.name}" has nothing for any controller that is asked for`;
+    throw failure('FL_PROVIDER_EMPTY', message);
+  }
+  return { controllers, ...(serving === undefined ? {} : { service: serving }) };
+}
