@@ -114,6 +114,12 @@ export type Progress =
       readonly state: 'ready';
       readonly ingress: readonly Ingress[];
       readonly shortfalls?: readonly Shortfall[];
+      /**
+       * Readiness gates, as condition types of a Pod: 'target-health.elbv2.k8s.aws/<target group>'. Pods that this Service
+       * selects get them when they are created, where their namespace asks for it; `Provider.targetHealth` knows each.
+       * Absent: none.
+       */
+      readonly gates?: readonly string[];
     } & Report)
   | (Pending & Report);
 export type Removal = ({ readonly done: true } | ({ readonly done: false } & Omit<Pending, 'state'>)) & Report;
@@ -241,6 +247,42 @@ export interface Instances {
   find(nodes: readonly NodeRef[], call: Call): Promise<ReadonlyMap<string, Instance | undefined>>;
 }
 
+/** A target of one gate, as the backend sees it. */
+export interface TargetHealth {
+  /** 'waiting': the backend does not know yet. */
+  readonly state: 'healthy' | 'unhealthy' | 'waiting';
+  /** The backend's own word and sentence: 'Target.FailedHealthChecks'. They go into the condition of the Pod. */
+  readonly reason?: string;
+  readonly message?: string;
+}
+/** What readiness gates wait for. */
+export interface TargetHealths {
+  /**
+   * The health of every target of a Service: gate -> address of the pod -> health. A gate that is missing has no target
+   * group (yet), an address that is missing is no target (yet): neither is an error. Reads only.
+   */
+  read(service: ServiceRef, call: Call): Promise<ReadonlyMap<string, ReadonlyMap<string, TargetHealth>>>;
+}
+
+/** What a backend takes of one class of its requests, at best. Fairlead finds out what it takes now. */
+export interface ClassLimit {
+  /** Requests side by side. */
+  readonly concurrency: number;
+  /**
+   * At most so many starts in any `intervalMs`, wherever it begins. Each `throttled` answer halves that, time without one
+   * raises it again, slowly, up to here: so start high. Absent: no limit, `throttled` answers make pauses only.
+   */
+  readonly starts?: { readonly max: number; readonly intervalMs: number };
+  /** How often a request that is answered with `throttled` is sent again from here before that is its result. Default 0. */
+  readonly retries?: number;
+}
+/**
+ * By the names that the provider gives to `Call.limit`; a class that is not named shares 'default'. A class with a limit
+ * has a circuit breaker too: after five errors of kind `transient` in a row its requests fail at once for a moment, until
+ * one that is let through succeeds.
+ */
+export type Limits = { readonly default: ClassLimit } & Readonly<Record<string, ClassLimit>>;
+
 /** Any member but `name` and `close` may be missing: that part of the controller then stays off and says so. */
 export interface Provider {
   readonly name: string;
@@ -251,6 +293,10 @@ export interface Provider {
   readonly loadBalancers?: LoadBalancers;
   readonly routes?: Routes;
   readonly instances?: Instances;
+  /** Without it pods get no readiness gates from this provider. */
+  readonly targetHealth?: TargetHealths;
+  /** Without it: 64 requests side by side, and a pause after each `throttled`. */
+  readonly limits?: Limits;
   close(): Promise<void>;
 }
 /** What `--provider ./my-provider.js` or a package must export. */
@@ -294,6 +340,13 @@ export interface ProviderContext {
   };
   /** Reconcile these Services (or all) soon, at low priority. */
   resync(reason: string, uids?: readonly string[]): void;
+  /** Absent where nobody counts. */
+  readonly metrics?: RequestMetrics;
+}
+/** Counts the provider's requests (fairlead_cloud_requests_total, fairlead_cloud_request_duration_seconds). */
+export interface RequestMetrics {
+  /** Called as a request starts; what it returns is called as that ends, with 'ok' or the backend's error code. */
+  begun(operation: string): (code: string) => void;
 }
 export interface ResourceName {
   readonly group: string;
