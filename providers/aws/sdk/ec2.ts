@@ -1,0 +1,22 @@
+/** What we use of the SDK, named one by one: a bundle then leaves the rest out. */
+export {
+  AuthorizeSecurityGroupIngressCommand,
+  CreateRouteCommand,
+  CreateSecurityGroupCommand,
+  CreateTagsCommand,
+  DeleteRouteCommand,
+  DeleteSecurityGroupCommand,
+  DeleteTagsCommand,
+  DescribeAvailabilityZonesCommand,
+  DescribeInstancesCommand,
+  DescribeNetworkInterfacesCommand,
+  DescribeRouteTablesCommand,
+  DescribeSecurityGroupsCommand,
+  DescribeSubnetsCommand,
+  DescribeVpcsCommand,
+  EC2Client as SdkClient,
+  ModifyInstanceAttributeCommand,
+  ModifyNetworkInterfaceAttributeCommand,
+  ReplaceRouteCommand,
+  RevokeSecurityGroupIngressCommand,
+} from '@aws-sdk/client-ec2';
