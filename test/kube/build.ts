@@ -131,7 +131,7 @@ function go(args: readonly string[], env: Environment): Promise<void> {
 }
 
 /** Waits until no living process holds the lock, then takes it. Two that find it stale together build twice: slow, but whole. */
-async function lock(path: string): Promise<() => void> {
+export async function lock(path: string): Promise<() => void> {
   for (;;) {
     try {
       writeFileSync(path, String(process.pid), { flag: 'wx' });
