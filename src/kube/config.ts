@@ -5,7 +5,7 @@ import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { Cluster, User } from '@kubernetes/client-node/dist/config_types.js';
 import { parse as parseYaml } from 'yaml';
 import { failure, isProviderError } from '../core/errors.ts';
-import { type Credentials, createHttpTransport } from './http.ts';
+import { type Credentials, createHttpTransport, type HttpOptions } from './http.ts';
 import type { Transport } from './request.ts';
 
 export type { KubeConfig };
@@ -38,12 +38,16 @@ export function loadKubeConfig(options: KubeConfigOptions): KubeConfig {
 /** HTTP on kept connections; certificates, tokens and exec plugins are followed by client-node's rules. */
 export function httpTransport(
   config: KubeConfig,
-  { env = {} }: { readonly env?: Readonly<Record<string, string | undefined>> } = {},
+  {
+    env = {},
+    ...options
+  }: Pick<HttpOptions, 'credentialsAgeMs'> & { readonly env?: HttpOptions['proxyEnv'] & {} } = {},
 ): Transport {
   const { server, proxyUrl } = clusterOf(config);
   const isSocks = proxyUrl?.startsWith('socks') === true;
   let current = copyOf(config);
   return createHttpTransport({
+    ...options,
     url: server,
     credentials: async () => await credentialsOf(current, isSocks),
     // client-node caches tokens, plugin results and agents inside the KubeConfig: a new one has none.

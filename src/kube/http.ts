@@ -26,8 +26,10 @@ export interface Credentials {
 export interface HttpOptions {
   /** Server URL; a path in it is a prefix of all paths. */
   readonly url: string;
-  /** Asked at every attempt, so that what rotates is followed; it may throw. */
+  /** Asked again when the last answer is older than `credentialsAgeMs`, so that what rotates is followed; it may throw. */
   readonly credentials: () => Promise<Credentials>;
+  /** Certificates come from files: a burst of requests reads them once (1,000). */
+  readonly credentialsAgeMs?: number;
   /** The server refused the credentials (401): forget what is cached. Called at most every 10 s. */
   readonly renew: () => void;
   /** HTTPS_PROXY, HTTP_PROXY, NO_PROXY in the usual meaning (Node documentation, "Built-in Proxy Support"). */
@@ -39,6 +41,7 @@ export interface HttpOptions {
 const TIMEOUT_MS = 30_000;
 /** An exec plugin costs a process each time: a token that stays wrong must not start one per request. */
 const RENEW_SPACING_MS = 10_000;
+const CREDENTIALS_AGE_MS = 1000;
 /** As client-go: below the idle limits of the usual load balancers. */
 const TCP_KEEPALIVE_MS = 30_000;
 
@@ -55,6 +58,8 @@ class HttpTransport implements Transport {
   readonly #prefix: string;
   /** The question that is under way: an exec plugin is not started twice at once. */
   #asking: Promise<Credentials> | undefined;
+  /** The last answer. */
+  #known: { readonly credentials: Credentials; readonly askedMs: number } | undefined;
   #renewedMs = Number.NEGATIVE_INFINITY;
   /** The agent, and the identity that its connections were made with. */
   #kept: { readonly agent: HttpAgent; readonly identity: Credentials } | undefined;
@@ -169,17 +174,28 @@ class HttpTransport implements Transport {
             ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
           })
         : new HttpAgent(common);
+    // One server and one identity: Node would make a name out of certificates and keys for every request.
+    agent.getName = () => this.host;
     this.#kept = { agent, identity: credentials };
     return agent;
   }
 
-  #credentials(): Promise<Credentials> {
-    if (this.#asking !== undefined) return this.#asking;
-    const asking = this.#options.credentials().finally(() => {
-      if (this.#asking === asking) this.#asking = undefined;
-    });
+  async #credentials(): Promise<Credentials> {
+    const nowMs = performance.now();
+    const { credentialsAgeMs = CREDENTIALS_AGE_MS } = this.#options;
+    if (this.#known !== undefined && nowMs - this.#known.askedMs < credentialsAgeMs) return this.#known.credentials;
+    if (this.#asking !== undefined) return await this.#asking;
+    const asking = this.#options
+      .credentials()
+      .then((credentials) => {
+        if (this.#asking === asking) this.#known = { credentials, askedMs: nowMs };
+        return credentials;
+      })
+      .finally(() => {
+        if (this.#asking === asking) this.#asking = undefined;
+      });
     this.#asking = asking;
-    return asking;
+    return await asking;
   }
 
   /** A plugin that hung until the time limit is not waited for by the next request. */
@@ -191,6 +207,8 @@ class HttpTransport implements Transport {
     const nowMs = performance.now();
     if (nowMs - this.#renewedMs < RENEW_SPACING_MS) return false;
     this.#renewedMs = nowMs;
+    this.#known = undefined;
+    this.#asking = undefined;
     this.#options.renew();
     return true;
   }
@@ -252,11 +270,13 @@ function answerOf(response: IncomingMessage): TransportResponse {
 }
 
 function isSameTls(a: Credentials, b: Credentials): boolean {
+  if (a === b) return true;
   return (
     isSameBytes(a.ca, b.ca) &&
     isSameBytes(a.cert, b.cert) &&
     isSameBytes(a.key, b.key) &&
-    a.rejectUnauthorized === b.rejectUnauthorized
+    a.rejectUnauthorized === b.rejectUnauthorized &&
+    a.servername === b.servername
   );
 }
 

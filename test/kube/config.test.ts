@@ -180,7 +180,7 @@ test('CA and client certificate come from files beside the kubeconfig, and are r
     'c',
     kubeconfig({ server: server.url, cluster: { 'certificate-authority': 'ca.crt' }, user }),
   );
-  const transport = httpTransport(loadKubeConfig({ kubeconfig: file, env: {} }));
+  const transport = httpTransport(loadKubeConfig({ kubeconfig: file, env: {} }), { credentialsAgeMs: 0 });
   assert.equal(await ask(transport), '200 ann');
   put('bob');
   assert.equal(await ask(transport), '200 bob');

@@ -52,6 +52,7 @@ test('client certificates reach the server, and a rotated one makes a new connec
   );
   let own = authority.issue('ann');
   const transport = transportTo(t, server, {
+    credentialsAgeMs: 0,
     // As files are read: other buffers with the same bytes each time.
     credentials: async () => ({
       headers: {},
@@ -69,6 +70,23 @@ test('client certificates reach the server, and a rotated one makes a new connec
   assert.equal(server.connections, 2);
 });
 
+test('a burst of requests asks for the credentials once', async (t) => {
+  const server = await startLoopback(t, (_asked, response) => void response.end('ok'));
+  let asked = 0;
+  const credentials = async (): Promise<Credentials> => {
+    asked += 1;
+    return { headers: {} };
+  };
+  const kept = transportTo(t, server, { credentials, credentialsAgeMs: 60_000 });
+  await Promise.all(Array.from({ length: 5 }, () => ask(kept)));
+  await ask(kept);
+  assert.equal(asked, 1);
+  const fresh = transportTo(t, server, { credentials, credentialsAgeMs: 0 });
+  await ask(fresh);
+  await ask(fresh);
+  assert.equal(asked, 3);
+});
+
 test('a stream that is open goes on when the certificate is rotated', async (t) => {
   const authority = createAuthority();
   const streams: { write(text: string): void; end(): void }[] = [];
@@ -83,6 +101,7 @@ test('a stream that is open goes on when the certificate is rotated', async (t) 
   );
   let own = authority.issue('ann');
   const transport = transportTo(t, server, {
+    credentialsAgeMs: 0,
     credentials: async () => ({ headers: {}, ca: authority.cert, cert: own.cert, key: own.key }),
   });
   const { body } = await transport.send({ ...get, path: '/watch', stream: true });
