@@ -243,12 +243,16 @@ async function ensureInstances(
   { subnetIds, groupId }: { readonly subnetIds: readonly string[]; readonly groupId: string },
 ): Promise<readonly SeededInstance[]> {
   const instances: SeededInstance[] = [];
+  let image: Promise<string> | undefined; // moto takes a second for this list
   for (const [index, SubnetId] of subnetIds.entries()) {
     const name = `node-${index + 1}`;
     const alive = { Name: 'instance-state-name', Values: ['pending', 'running', 'stopping', 'stopped'] };
     const found = await ec2.send(new DescribeInstancesCommand({ Filters: [...tags.filter(name), alive] }));
-    const instance =
-      found.Reservations?.[0]?.Instances?.[0] ?? (await runInstance(ec2, tags, { name, groupId, SubnetId }));
+    let instance = found.Reservations?.[0]?.Instances?.[0];
+    if (instance === undefined) {
+      image ??= anyImage(ec2);
+      instance = await runInstance(ec2, tags, { name, groupId, SubnetId, ImageId: await image });
+    }
     instances.push({
       id: known(instance.InstanceId),
       zone: known(instance.Placement?.AvailabilityZone),
@@ -259,15 +263,19 @@ async function ensureInstances(
   return instances;
 }
 
+async function anyImage(ec2: EC2Client): Promise<string> {
+  const { Images = [] } = await ec2.send(new DescribeImagesCommand({ Owners: ['amazon'], MaxResults: 5 }));
+  return known(Images[0]?.ImageId);
+}
+
 async function runInstance(
   ec2: EC2Client,
   tags: Tagger,
-  at: { readonly name: string; readonly groupId: string; readonly SubnetId: string },
+  at: { readonly name: string; readonly groupId: string; readonly SubnetId: string; readonly ImageId: string },
 ): Promise<Instance> {
-  const { Images = [] } = await ec2.send(new DescribeImagesCommand({ Owners: ['amazon'], MaxResults: 5 }));
   const made = await ec2.send(
     new RunInstancesCommand({
-      ImageId: known(Images[0]?.ImageId),
+      ImageId: at.ImageId,
       InstanceType: 't3.medium',
       MinCount: 1,
       MaxCount: 1,
