@@ -242,6 +242,21 @@ export const errorCatalogue = {
     title: 'A MetalLB controller serves the same Services.',
     help: 'Stop it, or let each serve its own class; the message says how.',
   },
+  FL_NODE_CIDRS_EXHAUSTED: {
+    kind: 'quota',
+    title: 'No pod CIDR is free for a node.',
+    help: 'Remove nodes that are gone, or give the cluster a larger --cluster-cidr or a smaller block per node.',
+  },
+  FL_NODE_INSTANCE_MISSING: {
+    kind: 'transient',
+    title: 'The cloud has no instance for a node that waits to be initialised, or says too little about it.',
+    help: 'Look at the name and the providerID of the node; a new instance may not be listed yet, Fairlead asks again.',
+  },
+  FL_NODE_IP_INVALID: {
+    kind: 'invalid',
+    title: 'The node IP that kubelet was given is not an address of its instance.',
+    help: 'Correct --node-ip of the kubelet; the message lists the addresses that the cloud has.',
+  },
   FL_NODE_PORTS_UNSUPPORTED: {
     kind: 'invalid',
     title: 'The Service has no node ports, and this provider sends to node ports only.',
