@@ -12,7 +12,7 @@ export interface ErrorEntry {
   readonly title: string;
   /** What to do about it. */
   readonly help: string;
-  /** Reason of the Warning on the Service, at once and in place of the generic `SyncLoadBalancerFailed`. */
+  /** Reason of the Warning on the Service or Node, at once and in place of the generic `SyncLoadBalancerFailed`. */
   readonly event?: string;
 }
 
@@ -325,9 +325,30 @@ export const errorCatalogue = {
     help: 'Write it as 30m or 24h.',
     event: 'LoadBalancerFailed',
   },
+  FL_ROUTE_CIDR: {
+    kind: 'invalid',
+    title: 'A pod CIDR of a node is no CIDR.',
+    help: 'Correct whoever gives out pod CIDRs; a Node keeps the one that it has, so delete the Node and let it register again.',
+  },
+  FL_ROUTE_CONFLICT: {
+    kind: 'invalid',
+    title: 'Two nodes have the same pod CIDR, or ones that overlap.',
+    help: 'Delete the Node that the event is about and let it register again; find out who gave the CIDR out twice.',
+  },
+  FL_ROUTE_FOREIGN: {
+    kind: 'conflict',
+    title: 'A route that is not ours stands where the route of a node belongs.',
+    help: 'Delete that route, or move the pod CIDRs: Fairlead changes no route that it does not own.',
+    event: 'FailedToCreateRoute',
+  },
+  FL_ROUTE_OUTSIDE: {
+    kind: 'invalid',
+    title: 'A pod CIDR of a node is not inside --cluster-cidr.',
+    help: 'Give --cluster-cidr the range from which pod CIDRs are given out.',
+  },
   FL_RUN_DEADLINE: {
     kind: 'transient',
-    title: 'The work on one Service took too long and was ended.',
+    title: 'The work on one Service or route took too long and was ended.',
     help: 'Fairlead tries again. If it lasts, the log names the last action that was begun.',
   },
   FL_SERVE_ADDRESS: {

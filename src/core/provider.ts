@@ -210,14 +210,42 @@ export type Verdict =
 export interface Route {
   /** The cloud's id; absent on a wanted route. */
   readonly id?: string;
+  /** The table that it is in (`Routes.tables`); absent where the cloud has only one. */
+  readonly table?: string;
+  /** Node name; '' on a listed route when the cloud does not say. A route is recognised by its next hop, not by this. */
   readonly node: string;
+  /** UID of the node, on a wanted route: what a name is made of, together with the destination. */
+  readonly nodeUid?: string;
   readonly destination: Cidr;
-  /** providerID, instance link or address: whatever the cloud routes to. */
+  /** providerID, instance link or address: whatever the cloud routes to. '' on a blackhole that does not say. */
   readonly nextHop: string;
+  /** Leads nowhere. */
   readonly blackhole?: true;
+  /** Another's, by its mark or its target: never changed, and no route is made that has the same destination or a wider one. */
+  readonly foreign?: true;
 }
+/** A route table, as the last list found it. */
+export interface RouteTable {
+  readonly id: string;
+  /** Routes in it, also those of others. */
+  readonly used: number;
+  /** What the cloud allows, as far as it is known. */
+  readonly limit?: number;
+}
+/** Every write is a success when its effect is already there. */
 export interface Routes {
-  list(call: Call): Promise<readonly Route[]>;
+  /**
+   * Pure. What `nextHop` of a route to this node is; `undefined`: it cannot be known yet, the node is not initialised.
+   * Without this method: the node's providerID.
+   */
+  nextHop?(node: NodeRef, family: IpFamily): string | undefined;
+  /**
+   * Every route, others' too, as far as it can meet a pod CIDR; reads only.
+   * @param hops next hops of nodes that there are, or were: routes to them are certainly not foreign.
+   */
+  list(call: Call, hops: ReadonlySet<string>): Promise<readonly Route[]>;
+  /** The tables of the last `list`: a node needs its route in each. Without this method: one, without a known limit. */
+  tables?(): readonly RouteTable[];
   create(route: Route, call: Call): Promise<void>;
   remove(route: Route, call: Call): Promise<void>;
   /** One call where the cloud has it (AWS ReplaceRoute); without it the controller deletes first, then creates. */
