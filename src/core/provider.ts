@@ -271,7 +271,12 @@ export interface Instance {
   readonly labels?: Readonly<Record<string, string>>;
 }
 export interface Instances {
-  /** By node name. `undefined` means that the cloud says it is gone; a failed read throws. Bulk where the cloud can. */
+  /** Scheme of its providerIDs ('aws'): nodes with another one are never touched. Absent: the provider's name. */
+  readonly scheme?: string;
+  /**
+   * By node name. `undefined` means that the cloud says it is gone. A node that is left out is one that the cloud cannot
+   * tell about: it is left alone. A failed read throws. Bulk where the cloud can.
+   */
   find(nodes: readonly NodeRef[], call: Call): Promise<ReadonlyMap<string, Instance | undefined>>;
 }
 
