@@ -15,6 +15,14 @@ export type Switch = 'on' | 'off';
 export type Tags = Readonly<Record<string, string>>;
 /** Attribute key -> value, as the Modify*Attributes operations have them. Sorted by key. */
 export type Attributes = Readonly<Record<string, string>>;
+/** A name made by hash (`names.ts`), which has further ones in reserve, or one that a person chose. */
+export type PartName = HashName | { readonly fixed: string };
+export interface HashName {
+  readonly namespace: string;
+  readonly name: string;
+  /** What is hashed. */
+  readonly input: string;
+}
 /** Not looked at in this pass: `diff` emits nothing for it. Never the same as empty. */
 export type Unread = 'unread';
 
@@ -108,8 +116,10 @@ export interface DesiredPort {
   readonly weight?: number;
   /** Foreign groups of an `actions` annotation; never changed by us. */
   readonly others: readonly { readonly arn: string; readonly weight: number }[];
-  /** Where each target takes this port: listener names of the spec, for `Target.ports`. */
-  readonly names: readonly string[];
+  /** NodePort or pod port of every target; 0: each has its own, under `portName` in `Target.ports`. */
+  readonly targetPort: number;
+  /** Name of the Service port; of TCP and UDP in one the TCP one's. */
+  readonly portName: string;
 }
 
 export interface ListenerSettings {
@@ -139,8 +149,7 @@ export interface Health {
 export interface GroupSettings {
   /** 'namespace/name:port': the value of tag fairlead.dev/resource. */
   readonly resource: string;
-  /** Before a suffix for its replacement (`names.ts`). */
-  readonly name: string;
+  readonly name: HashName;
   readonly targetType: TargetType;
   readonly protocol: ListenerProtocol;
   /** NodePort, or pod port; 1 where the pods differ. Only a default: targets are registered with their own. */
@@ -176,16 +185,16 @@ export interface SubnetMapping {
   readonly sourceNatPrefix?: string;
 }
 
-/** All of one Service's load balancer with every choice made. Names are those of the first try, without suffix. */
+/** All of one Service's load balancer with every choice made. */
 export interface Stack {
   /** Absent: none is wanted. */
   readonly securityGroup?: {
-    readonly name: string;
+    readonly name: HashName;
     readonly description: string;
     readonly ingress: readonly Rule[];
   };
   readonly loadBalancer: {
-    readonly name: string;
+    readonly name: PartName;
     readonly scheme: Scheme;
     readonly ipAddressType: AddressType;
     readonly sourceNat: Switch;
