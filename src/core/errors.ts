@@ -110,6 +110,11 @@ export const errorCatalogue = {
     title: 'A call to AWS had no usable answer.',
     help: 'Fairlead tries again with a growing delay. If it lasts, look at the network path and at AWS_ENDPOINT_URL.',
   },
+  FL_CIRCUIT_OPEN: {
+    kind: 'transient',
+    title: 'The backend failed several times in a row and is left alone for a moment.',
+    help: 'Look for the errors before this one in the log: they say what fails. Fairlead probes by itself, after a second at first, every half minute at last.',
+  },
   FL_CLUSTER_IP_MISSING: {
     kind: 'invalid',
     title: 'The Service has no cluster IP, so its IP family is unknown.',
