@@ -266,6 +266,8 @@ export interface ObservedLoadBalancer {
   readonly ipAddressType: AddressType;
   readonly state: 'provisioning' | 'active' | 'active_impaired' | 'failed';
   readonly stateReason?: string;
+  /** ms since 1970. */
+  readonly createdMs?: number;
   readonly subnets: readonly SubnetMapping[];
   readonly securityGroups: readonly string[];
   /** Absent where AWS does not say. */
