@@ -15,6 +15,8 @@ const REQUEST = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
 const WORKQUEUE = Array.from({ length: 12 }, (_, power) => Number(`1e${power - 8}`));
 /** cloud-provider's service controller: 1 s to 16384 s, with two finer ones of ours. */
 const SERVICE = [0.01, 0.1, ...Array.from({ length: 15 }, (_, power) => 2 ** power)];
+/** cloud-provider's node controller: 1 s to 1024 s. */
+const NODE = Array.from({ length: 6 }, (_, power) => 4 ** power);
 
 const queue = ['name', 'controller'] as const;
 
@@ -94,6 +96,38 @@ export const families = {
     labels: [],
     help: 'Time to update the targets of one load balancer.',
     buckets: SERVICE,
+  },
+  node_controller_initial_node_sync_delay_seconds: {
+    type: 'histogram',
+    labels: [],
+    help: 'From the creation of a Node until it was initialised.',
+    buckets: NODE,
+  },
+  node_controller_cloud_provider_taint_removal_delay_seconds: {
+    type: 'histogram',
+    labels: [],
+    help: 'From the creation of a Node until its taint "uninitialized" was removed.',
+    buckets: NODE,
+  },
+  node_ipam_controller_cidrset_cidrs_allocations_total: {
+    type: 'counter',
+    labels: ['clusterCIDR'],
+    help: 'Pod CIDRs that were given to Nodes.',
+  },
+  node_ipam_controller_cidrset_cidrs_releases_total: {
+    type: 'counter',
+    labels: ['clusterCIDR'],
+    help: 'Pod CIDRs that came back, because their Nodes are gone.',
+  },
+  node_ipam_controller_cidrset_usage_cidrs: {
+    type: 'gauge',
+    labels: ['clusterCIDR'],
+    help: 'Share of the blocks of a cluster CIDR that is taken, 0 to 1.',
+  },
+  fairlead_nodes_without_pod_cidr: {
+    type: 'gauge',
+    labels: [],
+    help: 'Nodes for which no pod CIDR was free.',
   },
   fairlead_reconcile_total: {
     type: 'counter',

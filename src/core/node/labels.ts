@@ -28,6 +28,12 @@ export function additionalLabels({ metadata: { labels = {} } }: Node, instance: 
   return sortedRecord(Object.fromEntries(given.filter(([key]) => !RESERVED.test(key) && !Object.hasOwn(labels, key))));
 }
 
+/** Those labels of type, zone and region that the Node has. */
+export function instanceLabelsOf({ metadata: { labels = {} } }: Node): Labels {
+  const keys = known.flatMap(({ label, beta }) => [label, beta]);
+  return Object.fromEntries(keys.flatMap((key) => (labels[key] === undefined ? [] : [[key, labels[key]]])));
+}
+
 /** Where nobody asks the cloud: a beta label overwrites the label that took its place. Empty: nothing to do. */
 export function copiedFromBeta({ metadata: { labels = {} } }: Node): Labels {
   const copies = known.flatMap(({ label, beta }) => {
