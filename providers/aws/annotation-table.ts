@@ -17,8 +17,8 @@ export interface AnnotationEntry {
 }
 
 const X = PREFIX;
-const map = 'key=value,key=value; a backslash escapes the next character';
-const flag = '1 t T TRUE true True, 0 f F FALSE false False';
+const map = 'key=value,key=value';
+const flag = 'true, false';
 const list = 'separated by commas';
 
 /** Sorted as in the provider's page: from the essential to the rare. */

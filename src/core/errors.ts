@@ -60,6 +60,11 @@ export const errorCatalogue = {
     help: 'Keep one of the two that the message names.',
     event: 'LoadBalancerFailed',
   },
+  FL_AWS_ANNOTATION: {
+    kind: 'invalid',
+    title: 'An annotation or a field of the Service asks for what a Network Load Balancer cannot be.',
+    help: 'The message names each annotation or field, its value and what would be right; the last good load balancer stays.',
+  },
   FL_AWS_BUSY: {
     kind: 'conflict',
     title: 'AWS still uses the resource, or an earlier change of it is not complete.',
@@ -85,10 +90,21 @@ export const errorCatalogue = {
     title: 'AWS has something of this name, port or rule already.',
     help: 'If it lasts, rename or delete what the message names; Fairlead changes nothing that it does not own.',
   },
+  FL_AWS_FOREIGN: {
+    kind: 'conflict',
+    title: 'A resource at AWS that is not ours stands where ours would be.',
+    help: "Delete or rename it, or start the controller with --aws-adopt-lbc if it is the AWS Load Balancer Controller's; nothing of others is changed.",
+    event: 'ForeignResource',
+  },
   FL_AWS_NOT_FOUND: {
     kind: 'transient',
     title: 'A part of the load balancer is not there, or AWS does not show it yet.',
     help: 'Nothing to do: Fairlead looks again and makes what is missing.',
+  },
+  FL_AWS_PROTECTED: {
+    kind: 'denied',
+    title: 'Deletion protection of the load balancer is on.',
+    help: 'Switch deletion_protection.enabled off, in the annotation or at AWS: Fairlead never does so to delete.',
   },
   FL_AWS_QUOTA: {
     kind: 'quota',
@@ -99,6 +115,16 @@ export const errorCatalogue = {
     kind: 'invalid',
     title: 'AWS refuses a value.',
     help: 'Correct the annotation or field that the message names.',
+  },
+  FL_AWS_SECURITY_GROUP: {
+    kind: 'invalid',
+    title: 'A security group that is named does not exist or does not fit.',
+    help: 'The message names it: give an id or Name tag of a group in the VPC of the cluster.',
+  },
+  FL_AWS_SUBNET: {
+    kind: 'invalid',
+    title: 'No subnets for the load balancer: one that is named does not fit, or none was found.',
+    help: 'The message says which and why: name them by annotation, or tag them kubernetes.io/role/elb or kubernetes.io/role/internal-elb.',
   },
   FL_AWS_THROTTLED: {
     kind: 'throttled',
