@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { generatedFiles as annotations } from '../deploy/annotations.ts';
 import { generatedFiles as crds } from '../deploy/crds.ts';
 import { generatedFiles as iam } from '../deploy/iam.ts';
 import { errorCatalogue } from '../src/core/errors.ts';
@@ -189,6 +190,7 @@ test('each kind of disagreement about errors is seen', () => {
 
 /** How to make them -> path to text. Whoever adds a generator adds a line. */
 const generators: Readonly<Record<string, () => ReadonlyMap<string, string>>> = {
+  'node deploy/annotations.ts': annotations,
   'node deploy/crds.ts': crds,
   'node deploy/iam.ts': iam,
 };

@@ -12,7 +12,9 @@ import { realApi } from '../kube/cluster.ts';
 
 const deploy = join(import.meta.dirname, '..', '..', 'deploy');
 const folder = join(deploy, 'examples');
-const files = readdirSync(folder).sort();
+const files = readdirSync(folder)
+  .filter((name) => name.endsWith('.yaml'))
+  .sort();
 const objects: readonly KubeObject[] = files.flatMap((file) =>
   parseAllDocuments(readFileSync(join(folder, file), 'utf8')).map((document) => document.toJS() as KubeObject),
 );

@@ -29,6 +29,8 @@ test('every flag in a code span of the documents is a flag of some command', asy
     'watch',
     'tcp',
     'test',
+    'port',
+    'install',
   ]);
   for (const page of pages) {
     for (const [, span = ''] of read(page).matchAll(/`([^`\n]+)`/g)) {
