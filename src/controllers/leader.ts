@@ -12,7 +12,8 @@ import type { Metrics } from '../obs/metrics.ts';
 import { watchPools } from '../obs/pools.ts';
 import type { Timers } from '../work/clock.ts';
 import { createContext } from './context.ts';
-import { type ControllerOptions, createRoster, type Roster, type Shared } from './roster.ts';
+import { limiterOf } from './limits.ts';
+import { type Controller, type ControllerOptions, createRoster, type Roster, type Shared } from './roster.ts';
 
 export interface LeaderOptions extends ControllerOptions {
   readonly client: Client;
@@ -51,8 +52,12 @@ export interface Leader {
 
 /** Grace over the lease duration before a leader that does not renew is called unhealthy (cloud-provider's watchdog). */
 const WATCHDOG_MS = 20_000;
-/** Work under way at SIGTERM has this long to end. */
-const DRAIN_MS = 10_000;
+/** Work under way at SIGTERM has this long to end by itself, */
+const FINISH_MS = 8000;
+/** and then, aborted, this long to notice: ten seconds in all (controllers.md Better 5). */
+const ABORT_MS = 2000;
+/** Under a lost lease there is nothing to finish. */
+const LOST_MS = FINISH_MS + ABORT_MS;
 /** After that the provider, which has nothing to do any more. */
 const CLOSE_MS = 2000;
 /** Events that are still to be sent then. */
@@ -154,6 +159,7 @@ export function createLeader(options: LeaderOptions): Leader {
       resync: (reason, uids) => resync(reason, uids),
     });
     const provider = await made(options.module, context, AbortSignal.any([signal, held.signal]));
+    const limiter = limiterOf(provider, { clock, metrics });
     const { controllers, service } = await rosterOf(provider, {
       cluster: options.cluster,
       services,
@@ -161,6 +167,7 @@ export function createLeader(options: LeaderOptions): Leader {
       client,
       patches: createPatches(client),
       recorder: recorders.of,
+      limiter,
       clock,
       random,
       log,
@@ -182,7 +189,17 @@ export function createLeader(options: LeaderOptions): Leader {
     await aborted(AbortSignal.any([signal, held.signal]));
     const lost = held.signal.aborted;
     if (lost) log.error({ err: held.signal.reason }, 'leadership lost');
-    await within(DRAIN_MS, Promise.all(controllers.map(({ controller }) => controller.close())));
+    const each = async (end: (controller: Controller) => Promise<void>) =>
+      await Promise.all(controllers.map(({ controller }) => end(controller)));
+    if (!lost)
+      await within(
+        FINISH_MS,
+        each((one) => (one.drain === undefined ? one.close() : one.drain())),
+      );
+    await within(
+      held.signal.aborted ? LOST_MS : ABORT_MS,
+      each((one) => one.close()).then(() => limiter.close()),
+    );
     unserve();
     await within(CLOSE_MS, provider.close());
     running(0);

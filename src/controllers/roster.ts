@@ -7,6 +7,7 @@ import type { Client } from '../kube/request.ts';
 import type { Store } from '../kube/store.ts';
 import type { Metrics } from '../obs/metrics.ts';
 import type { Timers } from '../work/clock.ts';
+import type { Limiter } from '../work/limit.ts';
 import type { ServiceOptions } from './service/parts.ts';
 import { createServiceController, type ServiceController } from './service.ts';
 
@@ -18,6 +19,8 @@ export interface ControllerOptions {
 /** Something that works while this process leads. */
 export interface Controller {
   start(): void;
+  /** Takes no more work; resolves when what runs has ended by itself. Without it `close` is called at once. */
+  drain?(): Promise<void>;
   /** Takes no more work, aborts what runs, resolves when all has ended. */
   close(): Promise<void>;
 }
@@ -32,6 +35,8 @@ export interface Shared {
   readonly patches: Patches;
   /** Events of one component (`source.component`); the same recorder each time. */
   readonly recorder: (component: string) => Recorder;
+  /** The provider's; every call of it goes through here, whichever controller makes it. */
+  readonly limiter: Limiter;
   readonly clock: Clock & Timers;
   readonly random: () => number;
   readonly log: Log;

@@ -25,6 +25,8 @@ import { latest, writeStatus } from './service/write.ts';
 export interface ServiceController {
   /** Looks at everything once, in bulk, then works on what is not settled and on every change. */
   start(): void;
+  /** Takes no more work; resolves when what runs has ended by itself. */
+  drain(): Promise<void>;
   /** Takes no more work, aborts what runs, resolves when all has ended. */
   close(): Promise<void>;
   /** Reconcile these Services, or all, soon and behind user changes. */
@@ -326,6 +328,14 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
 
   const unasked = metrics.ask('fairlead_services', states);
 
+  /** Ends whatever leads to new work. */
+  function stop(): void {
+    stopped.abort(new Error('the service controller is closing'));
+    unsubscribe();
+    unasked();
+    closeParts();
+  }
+
   return {
     start() {
       unsubscribe = services.onChange(changed);
@@ -334,12 +344,13 @@ export function createServiceController(collaborators: Collaborators): ServiceCo
         await watchDrift();
       });
     },
+    async drain() {
+      stop();
+      await queue.drain();
+    },
     async close() {
-      stopped.abort(new Error('the service controller is closing'));
-      unsubscribe();
-      unasked();
+      stop();
       await queue.close();
-      await closeParts();
     },
     resync(reason, uids) {
       log.debug({ reason, services: uids?.length ?? 'all' }, 'resync');

@@ -162,6 +162,16 @@ export const families = {
     help: 'Time that a request waited in our own limiter.',
     buckets: WAIT,
   },
+  fairlead_cloud_circuit_opened_total: {
+    type: 'counter',
+    labels: ['provider', 'class'],
+    help: 'Times that a class of requests was left alone after failures in a row.',
+  },
+  fairlead_cloud_rate_limit: {
+    type: 'gauge',
+    labels: ['provider', 'class'],
+    help: 'Requests per second that our own limiter allows at the moment.',
+  },
   fairlead_services: {
     type: 'gauge',
     labels: ['state'],

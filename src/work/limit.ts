@@ -27,7 +27,7 @@ export interface Limiter {
    */
   for(signal: AbortSignal): Call['limit'];
   /** [class, starts per second that it allows now], of the classes that have a limit of starts. */
-  rates(): Iterable<readonly [string, number]>;
+  rates(): IteratorObject<readonly [string, number], void>;
   /** Starts nothing more; resolves when what runs has ended. Requests that wait reject. */
   close(): Promise<void>;
 }
@@ -122,7 +122,12 @@ function createLane(
   }
 
   /** One place in the queue: `start` is run when its time has come, `giveUp` when the request must not wait any longer. */
-  function enqueue(signal: AbortSignal, priority: number, start: () => Promise<void>, giveUp: (why: unknown) => void) {
+  function enqueue(
+    signal: AbortSignal,
+    priority: number,
+    start: (waitedMs: number) => Promise<void>,
+    giveUp: (why: unknown) => void,
+  ) {
     const askedMs = clock.monotonicMs();
     let given = false;
     const leave = (): void => {
@@ -140,8 +145,7 @@ function createLane(
     const task = async (): Promise<void> => {
       if (given) return; // while it waited; it does not count as a start
       leave();
-      waited?.((clock.monotonicMs() - askedMs) / 1000);
-      await start();
+      await start(clock.monotonicMs() - askedMs);
     };
     void pool.add(task, { priority });
   }
@@ -152,12 +156,13 @@ function createLane(
         signal.throwIfAborted();
         if (closed !== undefined) throw closed;
         let left = retries;
-        const start = async (): Promise<void> => {
+        const start = async (waitedMs: number): Promise<void> => {
           const entry = circuit?.enter();
           if (entry !== undefined && 'refusedForMs' in entry) {
             reject(refusal(name, entry.refusedForMs));
             return;
           }
+          waited?.(waitedMs / 1000);
           const startMs = clock.monotonicMs();
           countStart();
           try {

@@ -32,10 +32,12 @@ export type Outcome =
  * ProviderError of kind 'invalid' is not retried. An `add` does not wait for the retry.
  */
 export interface Queue {
-  /** Never runs the reconciler before it returns. `priority` defaults to 0. After `close` it does nothing. */
+  /** Never runs the reconciler before it returns. `priority` defaults to 0. After `drain` and `close` it does nothing. */
   add(key: string, how?: { readonly afterMs?: number; readonly priority?: number }): void;
   /** Waiting, ready and running keys. */
   readonly size: number;
+  /** Takes no more keys, drops waiting and ready ones, and resolves when those that run have ended by themselves. */
+  drain(): Promise<void>;
   /** Takes no more keys, drops waiting and ready ones, aborts the reconcilers' signal and resolves when all have ended. */
   close(): Promise<void>;
   /** Resolves when no key is ready or running. Keys that wait for their time do not count. */
@@ -110,6 +112,8 @@ class KeyedQueue implements Queue {
   /** Holds one ticket for each ready key. A ticket takes the best key when its slot opens, not the one it was added for. */
   readonly #pool: PQueue;
   readonly #stop = new AbortController();
+  /** No key is taken any more. */
+  #closing = false;
 
   constructor(options: QueueOptions) {
     this.#options = options;
@@ -126,7 +130,7 @@ class KeyedQueue implements Queue {
   }
 
   add(key: string, { afterMs, priority = 0 }: { readonly afterMs?: number; readonly priority?: number } = {}): void {
-    if (this.#stop.signal.aborted) return;
+    if (this.#closing) return;
     const entry = this.#entries.get(key) ?? this.#create(key, priority);
     if (entry.state === 'running') entry.asked = Math.max(entry.asked ?? priority, priority);
     else this.#raise(entry, priority);
@@ -137,6 +141,11 @@ class KeyedQueue implements Queue {
 
   async close(): Promise<void> {
     this.#stop.abort(new Error(`queue ${this.#options.name} is closed`));
+    await this.drain();
+  }
+
+  async drain(): Promise<void> {
+    this.#closing = true;
     for (const entry of this.#entries.values()) {
       entry.timer?.cancel();
       if (entry.state !== 'running') this.#entries.delete(entry.key);
@@ -226,7 +235,7 @@ class KeyedQueue implements Queue {
     const { asked, dirty } = entry;
     entry.asked = undefined;
     entry.dirty = false;
-    if (this.#stop.signal.aborted) {
+    if (this.#closing) {
       this.#entries.delete(entry.key);
       return;
     }

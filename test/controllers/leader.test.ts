@@ -146,7 +146,7 @@ test('what a stopped process finds done when it wakes is not written: no timer h
 
 // SIGTERM.
 
-test('SIGTERM: the run under way is aborted, nothing new begins, the lease is given back, the end is stopped', async (t) => {
+test('SIGTERM: the run under way is finished and shown, nothing new begins, then the lease is given back', async (t) => {
   const rig = createRig(t);
   const gate = hold();
   rig.cloud.script = ({ at, key }, call) => (at === 'create' && key === 'default/a' ? gate.until(call) : undefined);
@@ -158,14 +158,54 @@ test('SIGTERM: the run under way is aborted, nothing new begins, the lease is gi
   replica.terminate();
   await rig.clock.advance(100);
   await rig.create('c');
-  await rig.clock.advance(3000);
+  await rig.clock.advance(6000);
+  assert.deepEqual([replica.end, leaseOf(rig).spec?.holderIdentity, rig.cloud.applied], [undefined, 'one_uuid', []]);
+  gate.release();
+  await rig.clock.advance(10);
   assert.equal(replica.end, 'stopped');
   assert.equal(leaseOf(rig).spec?.holderIdentity, '');
-  assert.deepEqual(rig.cloud.applied, []);
+  assert.deepEqual([rig.cloud.applied, rig.shown('a')], [['create default/a'], ['192.0.2.1']]);
+  const lease = 'PUT /apis/coordination.k8s.io/v1/namespaces/kube-system/leases/fairlead-controller';
+  const others = writes().filter((write) => !write.includes('/events'));
   assert.deepEqual(
-    writes().filter((write) => !write.includes('/events')),
-    ['PUT /apis/coordination.k8s.io/v1/namespaces/kube-system/leases/fairlead-controller'],
+    others.filter((write) => write !== lease),
+    ['PATCH /api/v1/namespaces/default/services/a/status'],
   );
+  assert.equal(others.at(-1), lease);
+});
+
+test('SIGTERM: what has not ended after eight seconds is aborted', async (t) => {
+  const rig = createRig(t);
+  const gate = hold();
+  rig.cloud.script = ({ at }, call) => (at === 'create' ? gate.until(call) : undefined);
+  const replica = await rig.start();
+  await rig.create('a');
+  await rig.clock.advance(SOON_MS);
+  replica.terminate();
+  await rig.clock.advance(7900);
+  assert.ok(gate.isHeld());
+  await rig.clock.advance(200);
+  assert.deepEqual(
+    [gate.isHeld(), replica.end, leaseOf(rig).spec?.holderIdentity, rig.cloud.applied],
+    [false, 'stopped', '', []],
+  );
+});
+
+test('the lease lost while the last work is finished: it is aborted, nothing more is written', async (t) => {
+  const rig = createRig(t);
+  const gate = hold();
+  rig.cloud.script = ({ at }, call) => (at === 'create' ? gate.until(call) : undefined);
+  const replica = await rig.start();
+  await rig.create('a');
+  await rig.clock.advance(SOON_MS);
+  cutLease(replica);
+  await rig.clock.advance(5000);
+  replica.terminate();
+  await rig.clock.run(() => !replica.leader.leads(), { maxMs: 20_000 });
+  const writes = writesFrom(replica);
+  await rig.clock.advance(20_000);
+  assert.deepEqual([gate.isHeld(), rig.cloud.applied, writes()], [false, [], []]);
+  assert.equal(replica.end, 'stopped');
 });
 
 test('SIGTERM hands over in under three seconds', async (t) => {

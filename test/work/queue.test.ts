@@ -282,6 +282,32 @@ test('close aborts and awaits what runs; what is ready, waiting or added later n
   }
 });
 
+test('drain lets what runs end by itself; what is ready, waiting, added later or asked for again never runs', async () => {
+  let aborted = false;
+  const { clock, queue, runs } = rig(async (_, { clock: time }, signal) => {
+    await time.sleep(30, never);
+    aborted = signal.aborted;
+    return { requeueAfterMs: 5 };
+  });
+  queue.add('a');
+  await clock.settle();
+  queue.add('a');
+  queue.add('b');
+  queue.add('c', { afterMs: 5 });
+  let drained = false;
+  const draining = queue.drain().then(() => {
+    drained = true;
+  });
+  queue.add('d');
+  await clock.advance(29);
+  assert.equal(drained, false);
+  await clock.advance(1);
+  await draining;
+  await clock.advance(10_000);
+  assert.deepEqual([runs, aborted, queue.size, clock.timers], [[['a', 0]], false, 0, 0]);
+  await queue.close();
+});
+
 test('a key that became ready in the same turn as close does not run', async () => {
   const { clock, queue, runs } = rig(done);
   queue.add('a');

@@ -11,6 +11,7 @@ import type { Client } from '../../kube/request.ts';
 import type { Store } from '../../kube/store.ts';
 import type { Metrics } from '../../obs/metrics.ts';
 import type { Timers } from '../../work/clock.ts';
+import type { Limiter } from '../../work/limit.ts';
 import type { Slices } from './slices.ts';
 
 /** From the flags; controllers.md, "Flags". */
@@ -36,6 +37,8 @@ export interface Collaborators extends ServiceOptions {
   readonly client: Client;
   readonly patches: Patches;
   readonly recorder: Recorder;
+  /** The provider's. */
+  readonly limiter: Limiter;
   readonly clock: Clock & Timers;
   readonly random: () => number;
   readonly log: Log;

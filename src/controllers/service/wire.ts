@@ -1,28 +1,19 @@
 import { createTargetCache } from '../../core/service/targets.ts';
 import { defaultClasses, selectionOf } from '../../core/service/wanted.ts';
-import { createLimiter } from '../../work/limit.ts';
 import { callOf } from './call.ts';
 import { createMembership } from './membership.ts';
 import { type Collaborators, Memos, type Parts } from './parts.ts';
 import { createSlices } from './slices.ts';
-
-/** Requests side by side of a provider that names no rate of its own. */
-const REQUESTS_AT_ONCE = 64;
 
 /** Completes the collaborators for one provider. `close` ends what was begun here. */
 export function partsOf(
   collaborators: Collaborators,
   onNodePass: (causeMs: number) => void,
   onSlice: (serviceKey: string) => void,
-): { readonly parts: Parts; close(): Promise<void> } {
-  const { provider, nodes, clock, metrics, watch } = collaborators;
+): { readonly parts: Parts; close(): void } {
+  const { provider, nodes, clock, limiter, watch } = collaborators;
   const { loadBalancers } = provider;
   if (loadBalancers === undefined) throw new TypeError(`provider "${provider.name}" has no load balancers`);
-  const limiter = createLimiter({
-    clock,
-    classes: { default: { concurrency: REQUESTS_AT_ONCE } },
-    waited: (seconds) => metrics.observe('fairlead_cloud_throttle_wait_seconds', { provider: provider.name }, seconds),
-  });
   const filtered = loadBalancers.interpret !== undefined;
   const membership = createMembership({ nodes, clock, filtered, onPass: onNodePass });
   const slices = createSlices(watch, onSlice);
@@ -38,9 +29,6 @@ export function partsOf(
       slices,
       call: (signal, key, trace) => callOf(collaborators, limiter, signal, key, trace),
     },
-    async close() {
-      membership.stop();
-      await limiter.close();
-    },
+    close: () => membership.stop(),
   };
 }
