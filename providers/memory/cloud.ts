@@ -2,6 +2,7 @@ import { blockOf, hasIp } from '../../src/core/net/cidr.ts';
 import { formatIp, parseIp } from '../../src/core/net/ip.ts';
 import type { Cidr, Clock, HealthCheck, Protocol } from '../../src/core/provider.ts';
 import { createHistory } from './history.ts';
+import { createMachines, type Machine } from './machines.ts';
 
 /** A load balancer of the memory cloud. Its name is its identity. */
 export interface Balancer {
@@ -51,9 +52,9 @@ export const isCloudError = (error: unknown, code?: CloudErrorCode): error is Cl
 export interface CloudCall {
   /** Counted from 0 over all calls. */
   readonly number: number;
-  readonly operation: 'find' | 'list' | 'create' | 'update' | 'openPort' | 'closePort' | 'remove';
+  readonly operation: 'find' | 'list' | 'create' | 'update' | 'openPort' | 'closePort' | 'remove' | 'listMachines';
   readonly write: boolean;
-  /** '' for `list`. */
+  /** '' for lists. */
   readonly name: string;
 }
 export interface CloudFault {
@@ -79,6 +80,8 @@ export interface CloudSettings {
 }
 export interface MemoryCloudOptions extends Partial<CloudSettings> {
   readonly clock: Clock;
+  /** Instances that are there from the start. */
+  readonly machines?: readonly Machine[];
   /** 0 <= x < 1: how much of `consistencyMs` a list lags. Default: all of it, always. */
   readonly random?: () => number;
 }
@@ -103,15 +106,20 @@ export interface MemoryCloud {
   /** Busy while ports are open. No error when the balancer is gone or going. */
   remove(name: string, signal: AbortSignal): Promise<void>;
 
+  /** All instances, also terminated ones, sorted by id; may lag by `consistencyMs`. */
+  listMachines(signal: AbortSignal): Promise<readonly Machine[]>;
+
   /** What really is there now, sorted by name. For tests, like all below. */
   snapshot(): readonly Balancer[];
   /** As somebody else does, past quotas and faults. */
   put(balancer: Balancer): void;
   drop(name: string): void;
+  /** Makes an instance, or changes the one with this id. */
+  putMachine(machine: Machine): void;
   configure(settings: Partial<CloudSettings>): void;
 }
 
-export function createMemoryCloud({ clock, random = () => 1, ...first }: MemoryCloudOptions): MemoryCloud {
+export function createMemoryCloud({ clock, random = () => 1, machines: given = [], ...first }: MemoryCloudOptions): MemoryCloud {
   let settings: CloudSettings = {
     range: '192.0.2.0/24' as Cidr,
     latencyMs: 0,
@@ -123,6 +131,7 @@ export function createMemoryCloud({ clock, random = () => 1, ...first }: MemoryC
     ...first,
   };
   const history = createHistory<Stored>();
+  const machines = createMachines(given);
   let calls = 0;
 
   /** Latency, faults and the moment of effect, the same for every call. */
@@ -132,7 +141,7 @@ export function createMemoryCloud({ clock, random = () => 1, ...first }: MemoryC
     signal: AbortSignal,
     effect: () => T,
   ): Promise<T> {
-    const write = operation !== 'find' && operation !== 'list';
+    const write = operation !== 'find' && !operation.startsWith('list');
     const fault = settings.fault({ number: calls++, operation, write, name });
     const failed = fault && new CloudError(fault.code, `${operation} ${name}: ${fault.code}`, fault.retryAfterMs);
     await travel(signal);
@@ -245,9 +254,15 @@ export function createMemoryCloud({ clock, random = () => 1, ...first }: MemoryC
         if (there.ports.length > 0) throw busy(name, 1000);
         change(name, (old) => ({ ...old, goneMs: clock.monotonicMs() + settings.deleteMs }));
       }),
+    listMachines: (signal) =>
+      perform('listMachines', '', signal, () => machines.at(clock.monotonicMs() - settings.consistencyMs * random())),
     snapshot: () => all(),
     put: ({ state: _, ...balancer }) => store({ ...balancer, activeMs: clock.monotonicMs() }),
     drop: (name) => change(name, (old) => ({ ...old, goneMs: clock.monotonicMs() })),
+    putMachine(machine) {
+      const nowMs = clock.monotonicMs();
+      machines.put(machine, nowMs, nowMs - settings.consistencyMs);
+    },
     configure(changed) {
       settings = { ...settings, ...changed };
     },

@@ -2,8 +2,28 @@ import { z } from 'zod';
 import { failure } from '../../src/core/errors.ts';
 import { parseCidr } from '../../src/core/net/cidr.ts';
 import type { Cidr } from '../../src/core/provider.ts';
+import type { Machine } from './machines.ts';
 
 const milliseconds = z.number().int().min(0).max(3_600_000).default(0);
+
+const address = z.strictObject({
+  type: z.enum(['InternalIP', 'ExternalIP', 'InternalDNS', 'ExternalDNS', 'Hostname']),
+  address: z.string().min(1),
+});
+/** The Node controllers find their instances here; a node that is not listed is left alone. */
+const machine = z
+  .strictObject({
+    name: z.string().min(1),
+    /** Default: the name. */
+    id: z.string().min(1).optional(),
+    type: z.string().default(''),
+    zone: z.string().default(''),
+    region: z.string().default(''),
+    addresses: z.array(address).default([]),
+    labels: z.record(z.string(), z.string()).default({}),
+    state: z.enum(['running', 'stopped', 'terminated']).default('running'),
+  })
+  .transform(({ id, ...rest }): Machine => ({ ...rest, id: id ?? rest.name }));
 
 const schema = z.strictObject({
   /** Where addresses come from: an IPv4 range. Default TEST-NET-1 (RFC 5737), which nobody routes. */
@@ -30,6 +50,8 @@ const schema = z.strictObject({
       portsPerBalancer: z.number().int().min(0).optional(),
     })
     .default({}),
+  /** Its instances. */
+  machines: z.array(machine).exactOptional(),
 });
 
 export type Config = Readonly<z.infer<typeof schema>>;

@@ -4,6 +4,7 @@ import { apply } from './apply.ts';
 import { createMemoryCloud, type MemoryCloud } from './cloud.ts';
 import { parseConfig } from './config.ts';
 import { type Act, diff, type Observed } from './diff.ts';
+import { createInstances } from './instances.ts';
 import { CLASS } from './names.ts';
 import { observe, observeAll } from './observe.ts';
 import { type Desired, plan } from './plan.ts';
@@ -41,6 +42,7 @@ function toProvider(cloud: MemoryCloud, cluster: string): Provider {
     name: 'memory',
     classes: [CLASS],
     loadBalancers: defineLoadBalancers(memoryParts(cloud, cluster)),
+    instances: createInstances(cloud),
     close: async () => {},
   };
 }
