@@ -1,6 +1,15 @@
 import { failure, isProviderError } from '../core/errors.ts';
 import type { KubeObject } from '../core/objects.ts';
-import type { Call, Clock, Log, ObjectReader, ObjectScope, ProviderContext, ResourceName } from '../core/provider.ts';
+import type {
+  Call,
+  Clock,
+  Log,
+  ObjectReader,
+  ObjectScope,
+  ProviderContext,
+  RequestMetrics,
+  ResourceName,
+} from '../core/provider.ts';
 import { classify } from '../kube/classify.ts';
 import type { Patches } from '../kube/patch.ts';
 import { createReflector, type ReflectorMetrics } from '../kube/reflector.ts';
@@ -19,6 +28,8 @@ export interface ContextOptions {
   readonly random: () => number;
   readonly log: Log;
   readonly metrics?: ReflectorMetrics;
+  /** Counts the provider's requests to its backend. */
+  readonly counted?: (request: { readonly operation: string; readonly code: string; readonly seconds: number }) => void;
   /** Stores that the controllers keep anyway; a provider that asks for the same kind gets the same store. */
   readonly stores: readonly { readonly resource: ResourceName; readonly store: Store<KubeObject> }[];
   /** Asked before each write. */
@@ -30,7 +41,7 @@ export interface ContextOptions {
 
 /** What a provider may use of the cluster: shared watches and guarded writes. */
 export function createContext(options: ContextOptions): ProviderContext {
-  const { cluster, config, clock, log, resync } = options;
+  const { cluster, config, clock, log, resync, counted } = options;
   return {
     cluster,
     config,
@@ -39,6 +50,7 @@ export function createContext(options: ContextOptions): ProviderContext {
     resync,
     objects: sharedObjects(options),
     kube: guardedWrites(options),
+    ...(counted === undefined ? {} : { metrics: requestMetrics(clock, counted) }),
   };
 }
 
@@ -71,6 +83,15 @@ function readerOf(store: Store<KubeObject>): ObjectReader {
     list: () => store.list(),
     get: (key) => store.get(key),
     onChange: (listener) => void store.onChange((old, now) => listener(old, now)),
+  };
+}
+
+function requestMetrics(clock: Clock, counted: NonNullable<ContextOptions['counted']>): RequestMetrics {
+  return {
+    begun(operation) {
+      const startMs = clock.monotonicMs();
+      return (code) => counted({ operation, code, seconds: (clock.monotonicMs() - startMs) / 1000 });
+    },
   };
 }
 

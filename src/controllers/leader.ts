@@ -153,6 +153,7 @@ export function createLeader(options: LeaderOptions): Leader {
       random,
       log,
       metrics: metrics.reflector,
+      counted: metrics.cloudRequest,
       stores: watched,
       leads,
       signal: working,

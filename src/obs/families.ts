@@ -156,6 +156,22 @@ export const families = {
     help: 'Time that a request to the backend took.',
     buckets: REQUEST,
   },
+  cloudprovider_aws_api_request_duration_seconds: {
+    type: 'histogram',
+    labels: ['request'],
+    help: 'Time of requests to AWS that succeeded; the name that cloud-provider-aws has for it.',
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  },
+  cloudprovider_aws_api_request_errors: {
+    type: 'counter',
+    labels: ['request'],
+    help: 'Requests to AWS that failed, throttled ones included.',
+  },
+  cloudprovider_aws_api_throttled_requests_total: {
+    type: 'counter',
+    labels: ['operation_name'],
+    help: 'Requests that AWS throttled.',
+  },
   fairlead_cloud_throttle_wait_seconds: {
     type: 'histogram',
     labels: ['provider'],

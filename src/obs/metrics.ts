@@ -38,6 +38,8 @@ export interface Metrics {
   readonly reflector: ReflectorMetrics;
   readonly events: EventMetrics;
   readonly queue: QueueMetrics;
+  /** One request of the provider to its backend has ended, with 'ok' or the backend's error code. */
+  cloudRequest(of: CloudRequest): void;
   /** leader_election_master_status of `fairlead-controller`, or of the lease's name. */
   leading(leads: boolean, lease?: string): void;
   /** fairlead_time_to_serving_seconds; only a Service's first time counts, not what a restart finds. */
@@ -45,6 +47,12 @@ export interface Metrics {
   drift(kind: string): void;
   orphans(count: number, kind?: string): void;
   foreignConflict(kind: string): void;
+}
+
+export interface CloudRequest {
+  readonly operation: string;
+  readonly code: string;
+  readonly seconds: number;
 }
 
 export interface MetricsOptions {
@@ -78,6 +86,12 @@ export function createMetrics({ provider = 'none' }: MetricsOptions = {}): Metri
     },
     events: { event: (outcome) => count('fairlead_events_total', { outcome }) },
     queue: (labels) => queueMeter(made, labels),
+    cloudRequest(of) {
+      const { operation, code, seconds } = of;
+      count('fairlead_cloud_requests_total', { provider, operation, code });
+      observe('fairlead_cloud_request_duration_seconds', { provider, operation }, seconds);
+      if (provider === 'aws') countAwsRequest(made, of);
+    },
     leading: (leads, lease = 'fairlead-controller') =>
       set('leader_election_master_status', { name: lease }, leads ? 1 : 0),
     timeToServing(ms, cause) {
@@ -132,6 +146,18 @@ function makeFamilies(registry: Registry): Basics {
       return () => void asked.delete(samples);
     },
   };
+}
+
+/** What AWS calls throttling (botocore's list of retryable codes). */
+const AWS_THROTTLED = /Throttl|RequestLimitExceeded|TooManyRequests|BandwidthLimitExceeded|SlowDown/;
+
+/** Under the names of cloud-provider-aws, for the dashboards of those who come from there. */
+function countAwsRequest({ count, observe }: Basics, { operation, code, seconds }: CloudRequest): void {
+  if (code === 'ok') observe('cloudprovider_aws_api_request_duration_seconds', { request: operation }, seconds);
+  else count('cloudprovider_aws_api_request_errors', { request: operation });
+  if (AWS_THROTTLED.test(code)) {
+    count('cloudprovider_aws_api_throttled_requests_total', { operation_name: operation });
+  }
 }
 
 function queueMeter({ count, observe, ask }: Basics, { name, controller }: QueueLabels): ReturnType<QueueMetrics> {

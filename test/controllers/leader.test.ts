@@ -476,3 +476,14 @@ test('events say who wrote them: the controller, and the pod it runs in', async 
     assert.deepEqual([apiVersion, kind, name, uid], ['v1', 'Service', 'a', rig.get('a').metadata.uid]);
   }
 });
+
+test("a provider's requests to its backend are counted and timed by the process's clock", async (t) => {
+  const rig = createRig(t);
+  const replica = await rig.start();
+  const end = rig.cloud.context?.metrics?.begun('CreateThing');
+  await rig.clock.advance(250);
+  end?.('Busy');
+  const of = { operation: 'CreateThing' };
+  assert.equal(await replica.metric('fairlead_cloud_requests_total', { ...of, code: 'Busy' }), 1);
+  assert.match(await replica.metrics.text(), /fairlead_cloud_request_duration_seconds_sum\{.*"CreateThing"\} 0\.25\n/);
+});

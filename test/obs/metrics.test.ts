@@ -55,6 +55,31 @@ test('requests to the API server are counted by status and timed by verb', async
   ]);
 });
 
+test('requests to the backend are counted by operation and code, and timed', async () => {
+  const metrics = createMetrics({ provider: 'gcp' });
+  metrics.cloudRequest({ operation: 'insertAddress', code: 'ok', seconds: 0.02 });
+  metrics.cloudRequest({ operation: 'insertAddress', code: 'Throttling', seconds: 0.03 });
+  assert.deepEqual(await lines(metrics, 'fairlead_cloud_request', 'cloudprovider_'), [
+    'fairlead_cloud_request_duration_seconds_count{provider="gcp",operation="insertAddress"} 2',
+    'fairlead_cloud_request_duration_seconds_sum{provider="gcp",operation="insertAddress"} 0.05',
+    'fairlead_cloud_requests_total{provider="gcp",operation="insertAddress",code="Throttling"} 1',
+    'fairlead_cloud_requests_total{provider="gcp",operation="insertAddress",code="ok"} 1',
+  ]);
+});
+
+test('those to AWS also under the names of cloud-provider-aws', async () => {
+  const metrics = createMetrics({ provider: 'aws' });
+  const operation = 'DescribeTags';
+  for (const code of ['ok', 'ok', 'AccessDenied', 'Throttling', 'RequestLimitExceeded', 'TooManyRequestsException'])
+    metrics.cloudRequest({ operation, code, seconds: 0.5 });
+  assert.deepEqual(await lines(metrics, 'cloudprovider_'), [
+    'cloudprovider_aws_api_request_duration_seconds_count{request="DescribeTags"} 2',
+    'cloudprovider_aws_api_request_duration_seconds_sum{request="DescribeTags"} 1',
+    'cloudprovider_aws_api_request_errors{request="DescribeTags"} 4',
+    'cloudprovider_aws_api_throttled_requests_total{operation_name="DescribeTags"} 3',
+  ]);
+});
+
 test('watches, stores, events, leadership, orphans and drift have their names and labels', async () => {
   const metrics = createMetrics({ provider: 'onprem' });
   metrics.reflector.watchRestarted('services', 'gone');
