@@ -7,6 +7,9 @@ import type { Client } from '../kube/request.ts';
 import type { Store } from '../kube/store.ts';
 import type { Metrics } from '../obs/metrics.ts';
 import type { Timers } from '../work/clock.ts';
+import { createNodeController, type NodeOptions } from './node.ts';
+import { createIpamController, type IpamOptions } from './node-ipam.ts';
+import { createLifecycleController, type LifecycleOptions } from './node-lifecycle.ts';
 import type { Limiter } from '../work/limit.ts';
 import type { ServiceOptions } from './service/parts.ts';
 import { createServiceController, type ServiceController } from './service.ts';
@@ -14,6 +17,10 @@ import { createServiceController, type ServiceController } from './service.ts';
 /** Which controllers are asked for, and how they work; one that is absent does not run. */
 export interface ControllerOptions {
   readonly service?: ServiceOptions;
+  readonly node?: NodeOptions;
+  readonly lifecycle?: LifecycleOptions;
+  /** Pod CIDRs for Nodes; needs nothing of the provider. */
+  readonly ipam?: IpamOptions;
 }
 
 /** Something that works while this process leads. */
@@ -59,7 +66,7 @@ export interface Roster {
  * Makes the controllers that are asked for and that the provider has a part for; one that stays off says why, in the log.
  * Throws FL_PROVIDER_EMPTY when none is left.
  */
-export function createRoster({ service }: ControllerOptions, shared: Shared): Roster {
+export function createRoster({ service, node, lifecycle, ipam }: ControllerOptions, shared: Shared): Roster {
   const { provider, log } = shared;
   const off = (name: string, why: string) => void log.info({ controller: name, why }, 'controller stays off');
   const controllers: { name: string; controller: Controller }[] = [];
@@ -72,9 +79,36 @@ export function createRoster({ service }: ControllerOptions, shared: Shared): Ro
     controllers.push({ name: 'service-lb-controller', controller: serving });
   }
 
+  const instances = node === undefined && lifecycle === undefined ? undefined : cloudOf(shared);
+  if (node !== undefined && instances === undefined) off('cloud-node-controller', NO_INSTANCES);
+  else if (node !== undefined && instances !== undefined) {
+    const recorder = shared.recorder('cloud-node-controller');
+    const controller = createNodeController({ ...node, ...instances, recorder });
+    controllers.push({ name: 'cloud-node-controller', controller });
+  }
+  if (lifecycle !== undefined && instances === undefined) off('cloud-node-lifecycle-controller', NO_INSTANCES);
+  else if (lifecycle !== undefined && instances !== undefined) {
+    const recorder = shared.recorder('cloud-node-lifecycle-controller');
+    const controller = createLifecycleController({ ...lifecycle, ...instances, recorder });
+    controllers.push({ name: 'cloud-node-lifecycle-controller', controller });
+  }
+  if (ipam !== undefined) {
+    const controller = createIpamController({ ...ipam, ...shared, recorder: shared.recorder('cidrAllocator') });
+    controllers.push({ name: 'node-ipam-controller', controller });
+  }
+
   if (controllers.length === 0) {
     const message = `provider "${provider.name}" has nothing for any controller that is asked for`;
     throw failure('FL_PROVIDER_EMPTY', message);
   }
   return { controllers, ...(serving === undefined ? {} : { service: serving }) };
+}
+
+const NO_INSTANCES = 'the provider has no instances';
+
+/** What asks the cloud about Nodes; undefined for a provider that has no instances. */
+function cloudOf(shared: Shared) {
+  const { provider } = shared;
+  const { instances } = provider;
+  return instances === undefined ? undefined : { ...shared, instances, scheme: instances.scheme ?? provider.name };
 }
