@@ -210,7 +210,6 @@ export interface Stack {
 }
 
 export interface StackPort extends DesiredPort {
-  readonly targets: readonly TargetDescription[];
   /** What nodes or pods must let in for this group, before merging. */
   readonly backendRules: readonly BackendRule[];
 }
@@ -233,6 +232,8 @@ export interface TargetDescription {
 
 /** What AWS has for one Service, and the facts to decide by. Members that are the same for all Services are shared. */
 export interface Observed {
+  /** Of the Service. */
+  readonly uid: string;
   /** Wall time of the reads, ms since 1970. */
   readonly nowMs: number;
   /** When this process began to write: a hold that another process began starts anew with it. */
@@ -344,8 +345,8 @@ export interface Shared {
   };
   /** Rules of groups on nodes and pods: group id -> its rules. A group that is missing was not read. */
   readonly nodeGroups: ReadonlyMap<string, readonly ObservedRule[]>;
-  /** What all other Services need in those groups (`nodeRulesOf`). */
-  readonly needs: readonly NodeRule[];
+  /** What Services need in those groups: their last known `nodeRulesOf`, this one's included (`needs.ts`). */
+  readonly needs: Needs;
   /** Every Service's needs are known: only then is anything revoked from node groups, or the backend group deleted. */
   readonly complete: boolean;
 }
@@ -356,7 +357,19 @@ export interface NodeRule {
   readonly protocol: 'tcp' | 'udp';
   /** Absent: all ports. */
   readonly port?: number;
+  /** 'managed' only while the group of the Service does not exist. */
   readonly source: GroupRef | Cidr;
+}
+
+/** Ports, both included. */
+export interface PortRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Needs {
+  /** The range that Services other than this one need from a security group, the least to the greatest port; `undefined`: none does. From a CIDR: of exactly that port. */
+  others(uid: string, rule: NodeRule): PortRange | undefined;
 }
 
 /** The account as it is, cached. */

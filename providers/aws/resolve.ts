@@ -18,13 +18,12 @@ import type {
   Stack,
   StackPort,
   SubnetMapping,
-  TargetDescription,
 } from './model.ts';
 import { loadBalancerInput, securityGroupInput } from './names.ts';
 import { currentOf, ownedParts } from './ownership.ts';
 import { frontendRules, targetPorts } from './rules.ts';
 import { type Subnet, selectSubnets } from './subnets.ts';
-import { targetsOf } from './targets.ts';
+import { portNumbers } from './targets.ts';
 
 const DESCRIPTION = '[k8s] Managed SecurityGroup for LoadBalancer';
 
@@ -69,14 +68,12 @@ export function resolve(desired: Desired, observed: Observed, settings: Settings
       attributes,
       ...(capacityUnits === undefined ? {} : { capacityUnits }),
     },
-    ports: desired.ports.map((port): StackPort => {
-      const targets = targetsOf(desired, port, facts, settings);
-      return {
+    ports: desired.ports.map(
+      (port): StackPort => ({
         ...port,
-        targets,
-        backendRules: backendRules(desired, port, targets, { groups, scheme, subnets, facts, settings }),
-      };
-    }),
+        backendRules: backendRules(desired, port, { groups, scheme, subnets, facts, settings }),
+      }),
+    ),
   };
 }
 
@@ -202,14 +199,9 @@ interface RuleContext {
   readonly settings: Settings;
 }
 
-function backendRules(
-  desired: Desired,
-  port: DesiredPort,
-  targets: readonly TargetDescription[],
-  context: RuleContext,
-): readonly BackendRule[] {
+function backendRules(desired: Desired, port: DesiredPort, context: RuleContext): readonly BackendRule[] {
   const { groups, settings } = context;
-  const numbers = port.targetPort > 0 ? [port.targetPort] : [...new Set(targets.map((target) => target.port))];
+  const numbers = portNumbers(desired, port);
   const ports = targetPorts(port, numbers);
   switch (groups.source) {
     case 'none':

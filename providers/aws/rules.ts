@@ -1,9 +1,9 @@
 import { compareText } from '../../src/core/equal.ts';
 import { parseCidr } from '../../src/core/net/cidr.ts';
 import type { Cidr } from '../../src/core/provider.ts';
-import type { Desired, DesiredPort, GroupRef, ListenerProtocol, NodeRule, ObservedRule, Rule } from './model.ts';
+import type { Desired, DesiredPort, GroupRef, ListenerProtocol, ObservedRule, PortRange, Rule } from './model.ts';
 
-const ALL_PORTS = { from: 0, to: 65_535 };
+export const ALL_PORTS: PortRange = { from: 0, to: 65_535 };
 
 /** Which packets a listener takes. */
 export function packetsOf(protocol: ListenerProtocol): readonly ('tcp' | 'udp')[] {
@@ -59,30 +59,6 @@ export function targetPorts(
   ]);
   const extra = health !== undefined && !ports.includes(health) ? [{ protocol: 'tcp' as const, port: health }] : [];
   return [...open, ...extra];
-}
-
-/**
- * What all Services need in the groups of nodes and pods, as the rules that should be there. From a security group one
- * range per target group and protocol, from the least to the greatest port: such rules do not grow with the Services. From
- * ranges of addresses each port by itself.
- */
-export function mergedRules(needs: Iterable<NodeRule>): ReadonlyMap<string, readonly Rule[]> {
-  const merged = new Map<string, Map<string, Rule>>(); // node group -> identity -> rule
-  for (const need of needs) {
-    const source = sourceOf(need.source);
-    const range = need.port === undefined ? ALL_PORTS : { from: need.port, to: need.port };
-    const rule: Rule = { protocol: need.protocol, ...range, source };
-    const rules = merged.get(need.group) ?? new Map<string, Rule>();
-    merged.set(need.group, rules);
-    const key = 'group' in source ? `${need.protocol} ${source.group}` : keyOf(rule);
-    const old = rules.get(key) ?? rule;
-    rules.set(key, { ...rule, from: Math.min(old.from, rule.from), to: Math.max(old.to, rule.to) });
-  }
-  return new Map([...merged].map(([group, rules]) => [group, unique([...rules.values()])]));
-}
-
-function sourceOf(source: GroupRef | Cidr): Rule['source'] {
-  return isGroup(source) ? { group: source } : { cidr: source };
 }
 
 export const isGroup = (source: GroupRef | Cidr): source is GroupRef => !source.includes('/');

@@ -1,4 +1,5 @@
 import type { Facts, Observed, Settings, SubnetFacts } from '../../../providers/aws/model.ts';
+import { createNeeds } from '../../../providers/aws/needs.ts';
 import type { Cidr } from '../../../src/core/provider.ts';
 
 export const settings: Settings = {
@@ -48,13 +49,14 @@ export function facts(more: Partial<Facts> = {}): Facts {
 /** Nothing of ours there. */
 export function emptyWorld(more: Partial<Observed> = {}): Observed {
   return {
+    uid: 'uid',
     nowMs: 1_000_000_000,
     startedMs: 0,
     loadBalancers: [],
     targetGroups: [],
     securityGroups: [],
     names: { loadBalancers: new Map(), targetGroups: new Map(), securityGroups: new Map() },
-    shared: { backend: { users: 0, wanted: false }, nodeGroups: new Map(), needs: [], complete: true },
+    shared: { backend: { users: 0, wanted: false }, nodeGroups: new Map(), needs: createNeeds(), complete: true },
     facts: facts(),
     ...more,
   };
