@@ -3,6 +3,7 @@ import { formatIp, parseIp } from '../../src/core/net/ip.ts';
 import type { Cidr, Clock, HealthCheck, Protocol } from '../../src/core/provider.ts';
 import { createHistory } from './history.ts';
 import { createMachines, type Machine } from './machines.ts';
+import { createRouteTables, type RouteTables } from './route-tables.ts';
 
 /** A load balancer of the memory cloud. Its name is its identity. */
 export interface Balancer {
@@ -52,9 +53,21 @@ export const isCloudError = (error: unknown, code?: CloudErrorCode): error is Cl
 export interface CloudCall {
   /** Counted from 0 over all calls. */
   readonly number: number;
-  readonly operation: 'find' | 'list' | 'create' | 'update' | 'openPort' | 'closePort' | 'remove' | 'listMachines';
+  readonly operation:
+    | 'find'
+    | 'list'
+    | 'create'
+    | 'update'
+    | 'openPort'
+    | 'closePort'
+    | 'remove'
+    | 'listMachines'
+    | 'findRoute'
+    | 'listRoutes'
+    | 'createRoute'
+    | 'removeRoute';
   readonly write: boolean;
-  /** '' for lists. */
+  /** Of the balancer, or 'table destination' of a route; '' for lists. */
   readonly name: string;
 }
 export interface CloudFault {
@@ -74,7 +87,13 @@ export interface CloudSettings {
   /** How long a balancer is 'creating', and 'deleting'. Default 0. */
   readonly createMs: number;
   readonly deleteMs: number;
-  readonly quotas: { readonly balancers?: number | undefined; readonly portsPerBalancer?: number | undefined };
+  readonly quotas: {
+    readonly balancers?: number | undefined;
+    readonly portsPerBalancer?: number | undefined;
+    readonly routesPerTable?: number | undefined;
+  };
+  /** Ids of the route tables. Default one, 'main'. */
+  readonly routeTables: readonly string[];
   /** Asked at each call; undefined lets it through. Also the place to count calls. */
   readonly fault: (call: CloudCall) => CloudFault | undefined;
 }
@@ -93,6 +112,7 @@ export interface MemoryCloudOptions extends Partial<CloudSettings> {
 export interface MemoryCloud {
   /** The addresses that it has. */
   readonly range: Cidr;
+  readonly routes: RouteTables;
   /** Sees every write that has ended. */
   find(name: string, signal: AbortSignal): Promise<Balancer | undefined>;
   /** All balancers, sorted by name; may lag by `consistencyMs`. */
@@ -119,7 +139,12 @@ export interface MemoryCloud {
   configure(settings: Partial<CloudSettings>): void;
 }
 
-export function createMemoryCloud({ clock, random = () => 1, machines: given = [], ...first }: MemoryCloudOptions): MemoryCloud {
+export function createMemoryCloud({
+  clock,
+  random = () => 1,
+  machines: given = [],
+  ...first
+}: MemoryCloudOptions): MemoryCloud {
   let settings: CloudSettings = {
     range: '192.0.2.0/24' as Cidr,
     latencyMs: 0,
@@ -127,6 +152,7 @@ export function createMemoryCloud({ clock, random = () => 1, machines: given = [
     createMs: 0,
     deleteMs: 0,
     quotas: {},
+    routeTables: ['main'],
     fault: () => undefined,
     ...first,
   };
@@ -141,7 +167,7 @@ export function createMemoryCloud({ clock, random = () => 1, machines: given = [
     signal: AbortSignal,
     effect: () => T,
   ): Promise<T> {
-    const write = operation !== 'find' && !operation.startsWith('list');
+    const write = !/^(?:find|list)/.test(operation);
     const fault = settings.fault({ number: calls++, operation, write, name });
     const failed = fault && new CloudError(fault.code, `${operation} ${name}: ${fault.code}`, fault.retryAfterMs);
     await travel(signal);
@@ -216,6 +242,7 @@ export function createMemoryCloud({ clock, random = () => 1, machines: given = [
     get range() {
       return settings.range;
     },
+    routes: createRouteTables({ clock, random, settings: () => settings, perform }),
     find: (name, signal) => perform('find', name, signal, () => at(name)),
     list: (signal) => perform('list', '', signal, () => all(clock.monotonicMs() - settings.consistencyMs * random())),
     create: (wanted, signal) =>

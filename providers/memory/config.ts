@@ -48,8 +48,11 @@ const schema = z.strictObject({
     .strictObject({
       balancers: z.number().int().min(0).optional(),
       portsPerBalancer: z.number().int().min(0).optional(),
+      routesPerTable: z.number().int().min(0).optional(),
     })
     .default({}),
+  /** Ids of the route tables; a node gets its routes in each. */
+  routeTables: z.array(z.string().min(1)).min(1).default(['main']),
   /** Its instances. */
   machines: z.array(machine).exactOptional(),
 });

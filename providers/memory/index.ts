@@ -9,6 +9,7 @@ import { CLASS } from './names.ts';
 import { observe, observeAll } from './observe.ts';
 import { type Desired, plan } from './plan.ts';
 import { progress } from './progress.ts';
+import { memoryRoutes } from './routes.ts';
 
 export const apiVersion = 1;
 
@@ -42,6 +43,7 @@ function toProvider(cloud: MemoryCloud, cluster: string): Provider {
     name: 'memory',
     classes: [CLASS],
     loadBalancers: defineLoadBalancers(memoryParts(cloud, cluster)),
+    routes: memoryRoutes(cloud.routes, cluster),
     instances: createInstances(cloud),
     close: async () => {},
   };

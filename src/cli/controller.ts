@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm';
 import { createLeader, type LeaderOptions } from '../controllers/leader.ts';
 import type { ControllerOptions } from '../controllers/roster.ts';
 import { isProviderError } from '../core/errors.ts';
+import type { Cidr } from '../core/provider.ts';
 import { createHealth, type HealthOptions } from '../obs/health.ts';
 import { createLog, type Level } from '../obs/log.ts';
 import { createMetrics } from '../obs/metrics.ts';
@@ -121,6 +122,7 @@ function controllerOptions(flags: Values): ControllerOptions {
   const asked = controllersOf(flags['controllers'] as readonly string[]);
   return {
     ...(asked.has('service') ? { service: serviceOptions(flags) } : {}),
+    ...(asked.has('route') ? { route: routeOptions(flags) } : {}),
   };
 }
 
@@ -135,6 +137,14 @@ function serviceOptions(flags: Values): NonNullable<ControllerOptions['service']
     audited: giveBackMemory,
     ...(classes === undefined ? {} : { classes }),
     ...(concurrency === undefined ? {} : { concurrency }),
+  };
+}
+
+function routeOptions(flags: Values): NonNullable<ControllerOptions['route']> {
+  return {
+    configure: flags['configure-cloud-routes'] as boolean,
+    clusterCidrs: flags['cluster-cidr'] as readonly Cidr[],
+    periodMs: flags['route-reconciliation-period'] as number,
   };
 }
 

@@ -1,3 +1,5 @@
+import { parseCidr } from '../core/net/cidr.ts';
+import type { Cidr } from '../core/provider.ts';
 import type { Flag, Input } from './command.ts';
 import { parse } from './flags.ts';
 
@@ -8,7 +10,7 @@ const aliases: Readonly<Record<string, string>> = {
   'cloud-node': 'cloud-node-controller',
   'cloud-node-lifecycle': 'cloud-node-lifecycle-controller',
 };
-const built: readonly string[] = ['service'];
+const built: readonly string[] = ['service', 'route'];
 
 /** How to reach the API server: every command that talks to a cluster takes these. */
 export const clusterFlags: readonly Flag[] = [
@@ -162,6 +164,23 @@ const serviceFlags: readonly Flag[] = [
   },
 ];
 
+const routeFlags: readonly Flag[] = [
+  {
+    name: 'cluster-cidr',
+    value: 'CIDR[,CIDR]',
+    help: 'Where pod CIDRs come from, one range of each IP family; empty: no routes are made',
+    parse: clusterCidrs,
+    default: '',
+  },
+  {
+    name: 'configure-cloud-routes',
+    help: 'Make a route to each pod CIDR, where the provider has route tables',
+    parse: parse.boolean,
+    default: 'true',
+  },
+  duration('route-reconciliation-period', 'How often all routes are compared with what is really there', '5m'),
+];
+
 const servingFlags: readonly Flag[] = [
   {
     name: 'bind-address',
@@ -203,9 +222,6 @@ const inertFlags: readonly Flag[] = [
   inert('node-status-update-frequency', parse.durationMs),
   inert('concurrent-node-syncs', parse.integer(1)),
   inert('concurrent-node-status-updates', parse.integer(0)),
-  inert('route-reconciliation-period', parse.durationMs),
-  inert('cluster-cidr', parse.anything),
-  { ...inert('configure-cloud-routes', parse.boolean), value: undefined },
   { ...inert('allocate-node-cidrs', parse.boolean), value: undefined },
   { ...inert('use-service-account-credentials', parse.boolean), value: undefined },
 ].map(({ value, ...flag }) => (value === undefined ? flag : { ...flag, value }));
@@ -215,6 +231,7 @@ export const controllerFlags: readonly Flag[] = [
   ...providerFlags,
   ...clusterFlags,
   ...serviceFlags,
+  ...routeFlags,
   ...electionFlags,
   ...servingFlags,
   ...inertFlags,
@@ -237,7 +254,8 @@ export function flagProblems({ flags, given }: Input): readonly string[] {
   if (flags['use-service-account-credentials'] === true) {
     problems.push('--use-service-account-credentials=true is not supported: Fairlead has one ServiceAccount');
   }
-  if ((flags['drift-check-period'] as number) < 1000) problems.push('--drift-check-period must be at least 1s');
+  for (const name of ['drift-check-period', 'route-reconciliation-period'])
+    if ((flags[name] as number) < 1000) problems.push(`--${name} must be at least 1s`);
   return [...problems, ...controllerProblems(flags['controllers'] as readonly string[])];
 }
 
@@ -281,6 +299,18 @@ function nonEmptyList(text: string): readonly string[] {
   const list = parse.list(text);
   if (list.length === 0) throw new Error('names no class; write none, or a class such as fairlead.dev/onprem');
   return list;
+}
+
+/** One range, or one of each family. Empty: none. */
+function clusterCidrs(text: string): readonly Cidr[] {
+  const cidrs = parse.list(text).map((part) => {
+    const cidr = parseCidr(part);
+    if (cidr === undefined) throw new Error(`holds ${JSON.stringify(part)}, which is no CIDR such as 10.244.0.0/16`);
+    return cidr;
+  });
+  const families = new Set(cidrs.map((cidr) => cidr.includes(':')));
+  if (families.size < cidrs.length) throw new Error('has more than one range of an IP family; write 10.244.0.0/16,fd00:10:244::/56');
+  return cidrs;
 }
 
 function duration(name: string, help: string, fallback: string): Flag {

@@ -7,16 +7,19 @@ import type { Client } from '../kube/request.ts';
 import type { Store } from '../kube/store.ts';
 import type { Metrics } from '../obs/metrics.ts';
 import type { Timers } from '../work/clock.ts';
+import type { Limiter } from '../work/limit.ts';
 import { createNodeController, type NodeOptions } from './node.ts';
 import { createIpamController, type IpamOptions } from './node-ipam.ts';
 import { createLifecycleController, type LifecycleOptions } from './node-lifecycle.ts';
-import type { Limiter } from '../work/limit.ts';
+import type { RouteOptions } from './route/parts.ts';
+import { createRouteController } from './route.ts';
 import type { ServiceOptions } from './service/parts.ts';
 import { createServiceController, type ServiceController } from './service.ts';
 
 /** Which controllers are asked for, and how they work; one that is absent does not run. */
 export interface ControllerOptions {
   readonly service?: ServiceOptions;
+  readonly route?: RouteOptions;
   readonly node?: NodeOptions;
   readonly lifecycle?: LifecycleOptions;
   /** Pod CIDRs for Nodes; needs nothing of the provider. */
@@ -66,7 +69,7 @@ export interface Roster {
  * Makes the controllers that are asked for and that the provider has a part for; one that stays off says why, in the log.
  * Throws FL_PROVIDER_EMPTY when none is left.
  */
-export function createRoster({ service, node, lifecycle, ipam }: ControllerOptions, shared: Shared): Roster {
+export function createRoster({ service, route, node, lifecycle, ipam }: ControllerOptions, shared: Shared): Roster {
   const { provider, log } = shared;
   const off = (name: string, why: string) => void log.info({ controller: name, why }, 'controller stays off');
   const controllers: { name: string; controller: Controller }[] = [];
@@ -95,6 +98,19 @@ export function createRoster({ service, node, lifecycle, ipam }: ControllerOptio
   if (ipam !== undefined) {
     const controller = createIpamController({ ...ipam, ...shared, recorder: shared.recorder('cidrAllocator') });
     controllers.push({ name: 'node-ipam-controller', controller });
+  }
+
+  if (route !== undefined) {
+    const { routes } = provider;
+    if (!route.configure) off('node-route-controller', '--configure-cloud-routes is false');
+    else if (routes === undefined) off('node-route-controller', `provider "${provider.name}" has no routes`);
+    else if (route.clusterCidrs.length === 0)
+      off('node-route-controller', '--cluster-cidr is empty, so no route could be told to be ours');
+    else {
+      const recorder = shared.recorder('route_controller');
+      const controller = createRouteController({ ...route, ...shared, routes, recorder });
+      controllers.push({ name: 'node-route-controller', controller });
+    }
   }
 
   if (controllers.length === 0) {

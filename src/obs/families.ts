@@ -129,6 +129,16 @@ export const families = {
     labels: [],
     help: 'Nodes for which no pod CIDR was free.',
   },
+  route_controller_route_sync_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Looks at the routes of all nodes.',
+  },
+  route_controller_route_corrections_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Routes that a full verify found changed from outside.',
+  },
   fairlead_reconcile_total: {
     type: 'counter',
     labels: ['controller', 'result'],
@@ -197,6 +207,22 @@ export const families = {
     type: 'histogram',
     labels: [],
     help: 'From the creation of a Service until it was first served.',
+    buckets: WAIT,
+  },
+  fairlead_routes: {
+    type: 'gauge',
+    labels: ['state'],
+    help: 'Routes of pod CIDRs: ready, pending, failed, refused (no route is made), leftover (no node wants it any more).',
+  },
+  fairlead_route_quota_remaining: {
+    type: 'gauge',
+    labels: ['table'],
+    help: 'Routes that still fit into the route table, where its limit is known.',
+  },
+  fairlead_time_to_route_seconds: {
+    type: 'histogram',
+    labels: [],
+    help: 'From a new pod CIDR until its route was there.',
     buckets: WAIT,
   },
   fairlead_target_update_seconds: {

@@ -44,6 +44,7 @@ test('controller names every problem of its flags at once', async () => {
   const argv = [
     'controller',
     '--controllers=service,route,nope',
+    '--route-reconciliation-period=10ms',
     '--leader-elect-renew-deadline=20s',
     '--tls-cert-file=x',
     '--use-service-account-credentials',
@@ -54,10 +55,24 @@ test('controller names every problem of its flags at once', async () => {
     'error: --leader-elect-lease-duration must be longer than --leader-elect-renew-deadline',
     'error: --tls-cert-file and --tls-private-key-file go together',
     'error: --use-service-account-credentials=true is not supported: Fairlead has one ServiceAccount',
+    'error: --route-reconciliation-period must be at least 1s',
     'error: --controllers: "nope" is none of service, route, cloud-node, cloud-node-lifecycle',
-    'error: --controllers: "route" is not built into this version; it has service',
   ]);
 });
+
+const clusterCidrs: readonly (readonly [text: string, problem: string])[] = [
+  ['10.244.0.0', 'holds "10.244.0.0", which is no CIDR such as 10.244.0.0/16'],
+  ['10.244.0.0/16,nope', 'holds "nope", which is no CIDR such as 10.244.0.0/16'],
+  ['10.0.0.0/9,10.244.0.0/16', 'has more than one range of an IP family; write 10.244.0.0/16,fd00:10:244::/56'],
+  ['10.0.0.0/9,fd00::/56,fe00::/56', 'has more than one range of an IP family; write 10.244.0.0/16,fd00:10:244::/56'],
+];
+for (const [text, problem] of clusterCidrs) {
+  test(`controller refuses --cluster-cidr=${text}`, async () => {
+    const terminal = fakeTerminal();
+    assert.equal(await runCli(['controller', '--provider=memory', `--cluster-cidr=${text}`], terminal), 2);
+    assert.equal(terminal.err(), `error: --cluster-cidr: "${text}" ${problem}\n`);
+  });
+}
 
 test('flags of one provider are refused for another', async () => {
   const terminal = fakeTerminal({ env: {}, cwd: import.meta.dirname });

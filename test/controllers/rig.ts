@@ -88,6 +88,7 @@ export interface Request {
 export interface StartOptions {
   readonly name?: string;
   readonly service?: Partial<LeaderOptions['service']>;
+  readonly route?: NonNullable<LeaderOptions['route']>;
   readonly lease?: LeaderOptions['lease'] | 'none';
   readonly module?: ProviderModule;
   readonly providerConfig?: unknown;

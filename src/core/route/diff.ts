@@ -1,5 +1,5 @@
 import { compareText } from '../equal.ts';
-import { type Block, blockOf, contains } from '../net/cidr.ts';
+import { type Block, blockOf, contains, formatBlock, parseBlock } from '../net/cidr.ts';
 import type { Action, Cidr, Route } from '../provider.ts';
 import { createPrefixes } from './prefixes.ts';
 import type { WantedRoute } from './wanted.ts';
@@ -61,22 +61,28 @@ export interface RouteIndex {
   readonly destinations: readonly Cidr[];
 }
 
+/** Length of a CIDR's prefix in bits. */
+export const prefixLengthOf = (cidr: Cidr): number => Number(cidr.slice(cidr.indexOf('/') + 1));
+
+/** `lengths`: prefix lengths of all destinations whose `obstacles` will be asked for; of others they are incomplete. */
 export function routeIndex(
   routes: readonly Route[],
-  { clusterCidrs, wanted }: { readonly clusterCidrs: readonly Cidr[]; readonly wanted: Iterable<Cidr> },
+  { clusterCidrs, lengths }: { readonly clusterCidrs: readonly Cidr[]; readonly lengths: ReadonlySet<number> },
 ): RouteIndex {
   const clusters = clusterCidrs.map(blockOf);
-  const lengths = Array.from(wanted, (destination) => blockOf(destination).prefixLength);
   const foreign = new Map<string, ReturnType<typeof createPrefixes<Route>>>(); // table -> what is others'
   const ours = new Map<Cidr, Route[]>(); // destination -> routes of all tables
-  for (const route of routes) {
-    const block = blockOf(route.destination);
+  for (const listed of routes) {
+    const block = parseBlock(listed.destination);
+    if (block === undefined) continue; // no destination of ours looks like that
+    const destination = formatBlock(block);
+    const route = { ...listed, destination };
     if (route.foreign === true) {
       const prefixes = foreign.get(tableOf(route)) ?? createPrefixes<Route>(lengths);
       foreign.set(tableOf(route), prefixes);
       prefixes.add(block, route);
     } else if (clusters.some((cluster) => contains(cluster, block))) {
-      ours.set(route.destination, [...(ours.get(route.destination) ?? []), route]);
+      ours.set(destination, [...(ours.get(destination) ?? []), route]);
     }
   }
   const obstaclesOf = (block: Block): readonly Route[] =>

@@ -3,7 +3,15 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Node } from '../../../src/core/objects.ts';
 import type { NodeRef, Route } from '../../../src/core/provider.ts';
-import { blockers, chainsOf, isDone, type RouteAction, routeIndex, tableOf } from '../../../src/core/route/diff.ts';
+import {
+  blockers,
+  chainsOf,
+  isDone,
+  prefixLengthOf,
+  type RouteAction,
+  routeIndex,
+  tableOf,
+} from '../../../src/core/route/diff.ts';
 import { routePlan } from '../../../src/core/route/wanted.ts';
 import { cidr, golden, node, route } from './fixture.ts';
 
@@ -19,7 +27,8 @@ const byAddress = ({ addresses }: NodeRef) => addresses[0]?.address;
 
 function diff({ nodes, routes, tables = [''], replaces = false }: World) {
   const plan = routePlan(nodes, { clusterCidrs: golden.clusterCidrs, nextHop: byAddress });
-  const index = routeIndex(routes, { clusterCidrs: golden.clusterCidrs, wanted: plan.routes.keys() });
+  const lengths = new Set(Array.from(plan.routes.keys(), prefixLengthOf));
+  const index = routeIndex(routes, { clusterCidrs: golden.clusterCidrs, lengths });
   const destinations = [...new Set([...plan.routes.keys(), ...index.destinations])];
   const options = destinations.map((destination) => ({
     wanted: plan.routes.get(destination),
@@ -229,6 +238,21 @@ const cases: readonly (World & { readonly name: string; readonly expected: reado
       { ...of1, table: 'rtb-1' },
       { ...of1, table: 'rtb-2' },
     ],
+    expected: [],
+  },
+  {
+    name: 'destinations are compared in canonical form',
+    nodes: golden.dual,
+    routes: [...of3, ...of4].map((each) => ({
+      ...each,
+      destination: cidr(each.destination.replace('a00:', '0A00:').replace('.0/24', '.7/24')),
+    })),
+    expected: [],
+  },
+  {
+    name: 'a destination that is no CIDR is nobody of ours',
+    nodes: [],
+    routes: [route('pl-1234', 'x'), route('', 'x')],
     expected: [],
   },
   {

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { parseConfig } from '../../../providers/memory/config.ts';
 
 test('without a config the memory cloud is quick, consistent and has TEST-NET-1', () => {
-  const defaults = { range: '192.0.2.0/24', latencyMs: 0, consistencyMs: 0, createMs: 0, deleteMs: 0, quotas: {} };
+  const times = { latencyMs: 0, consistencyMs: 0, createMs: 0, deleteMs: 0 };
+  const defaults = { range: '192.0.2.0/24', ...times, quotas: {}, routeTables: ['main'] };
   for (const config of [undefined, {}]) assert.deepEqual(parseConfig(config), defaults);
 });
 
