@@ -13,6 +13,7 @@ import { systemClock } from '../work/clock.ts';
 import { type Command, type Input, InputError, type Terminal, type Values } from './command.ts';
 import { connect } from './connect.ts';
 import { controllerFlags, controllersOf, flagProblems, inertGiven } from './flag-table.ts';
+import { nodeOptions } from './node-flags.ts';
 import { loadProvider } from './provider.ts';
 import { providerConfig } from './provider-config.ts';
 import { version } from './version.ts';
@@ -122,6 +123,7 @@ function controllerOptions(flags: Values): ControllerOptions {
   const asked = controllersOf(flags['controllers'] as readonly string[]);
   return {
     ...(asked.has('service') ? { service: serviceOptions(flags) } : {}),
+    ...nodeOptions(flags, asked),
     ...(asked.has('route') ? { route: routeOptions(flags) } : {}),
   };
 }

@@ -2,6 +2,7 @@ import { parseCidr } from '../core/net/cidr.ts';
 import type { Cidr } from '../core/provider.ts';
 import type { Flag, Input } from './command.ts';
 import { parse } from './flags.ts';
+import { nodeFlags, nodeProblems } from './node-flags.ts';
 
 /** Controllers of a cloud-controller-manager: name -> alias. Only those in `built` can run in this version. */
 const aliases: Readonly<Record<string, string>> = {
@@ -10,7 +11,7 @@ const aliases: Readonly<Record<string, string>> = {
   'cloud-node': 'cloud-node-controller',
   'cloud-node-lifecycle': 'cloud-node-lifecycle-controller',
 };
-const built: readonly string[] = ['service', 'route'];
+const built: readonly string[] = ['service', 'cloud-node', 'cloud-node-lifecycle', 'route'];
 
 /** How to reach the API server: every command that talks to a cluster takes these. */
 export const clusterFlags: readonly Flag[] = [
@@ -218,11 +219,6 @@ const inertFlags: readonly Flag[] = [
   inert('feature-gates', parse.anything),
   inert('min-resync-period', parse.durationMs),
   inert('node-sync-period', parse.durationMs),
-  inert('node-monitor-period', parse.durationMs),
-  inert('node-status-update-frequency', parse.durationMs),
-  inert('concurrent-node-syncs', parse.integer(1)),
-  inert('concurrent-node-status-updates', parse.integer(0)),
-  { ...inert('allocate-node-cidrs', parse.boolean), value: undefined },
   { ...inert('use-service-account-credentials', parse.boolean), value: undefined },
 ].map(({ value, ...flag }) => (value === undefined ? flag : { ...flag, value }));
 
@@ -232,13 +228,15 @@ export const controllerFlags: readonly Flag[] = [
   ...clusterFlags,
   ...serviceFlags,
   ...routeFlags,
+  ...nodeFlags,
   ...electionFlags,
   ...servingFlags,
   ...inertFlags,
 ];
 
 /** What the flags say beyond their single values: the rules between them. All problems, or none. */
-export function flagProblems({ flags, given }: Input): readonly string[] {
+export function flagProblems(input: Input): readonly string[] {
+  const { flags, given } = input;
   const problems: string[] = [];
   if (flags['provider'] === undefined) problems.push('--provider is missing; write --provider=onprem');
   const [lease, renew, retry] = ['lease-duration', 'renew-deadline', 'retry-period'].map(
@@ -256,7 +254,7 @@ export function flagProblems({ flags, given }: Input): readonly string[] {
   }
   for (const name of ['drift-check-period', 'route-reconciliation-period'])
     if ((flags[name] as number) < 1000) problems.push(`--${name} must be at least 1s`);
-  return [...problems, ...controllerProblems(flags['controllers'] as readonly string[])];
+  return [...problems, ...nodeProblems(input), ...controllerProblems(flags['controllers'] as readonly string[])];
 }
 
 /** Names of the controllers that run. `*` means those that are built. */
