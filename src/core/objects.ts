@@ -172,6 +172,19 @@ export interface Lease extends KubeObject {
   };
 }
 
+export interface Pod extends KubeObject {
+  readonly spec?: {
+    /** Conditions that a pod needs to be ready, besides its containers (KEP-580). */
+    readonly readinessGates?: readonly { readonly conditionType: string }[];
+  };
+  readonly status?: {
+    readonly conditions?: readonly Condition[];
+    readonly podIP?: string;
+    /** One of each family; the first is podIP. */
+    readonly podIPs?: readonly { readonly ip: string }[];
+  };
+}
+
 export interface LabelSelector {
   readonly matchLabels?: Readonly<Record<string, string>>;
   readonly matchExpressions?: readonly {

@@ -4,6 +4,7 @@ import { type Block, blockOf, compareIntervals, formatBlock, parseBlock } from '
 import { BITS, parseIp } from '../net/ip.ts';
 import type { Service } from '../objects.ts';
 import type { Cidr, IpFamily } from '../provider.ts';
+import { GATES_ANNOTATION } from '../readiness/gates.ts';
 
 /** Read when spec.loadBalancerSourceRanges is empty: CIDRs, separated by commas (kubernetes/cloud-provider). */
 export const SOURCE_RANGES_ANNOTATION = 'service.beta.kubernetes.io/load-balancer-source-ranges';
@@ -11,6 +12,7 @@ export const SOURCE_RANGES_ANNOTATION = 'service.beta.kubernetes.io/load-balance
 /** What Fairlead writes on the Services that it serves and takes off when they leave: never a wish of the user. */
 const ANSWERS: ReadonlySet<string> = new Set([
   'fairlead.dev/observed-spec',
+  GATES_ANNOTATION,
   'metallb.io/ip-allocated-from-pool',
   'metallb.universe.tf/ip-allocated-from-pool',
 ]);
@@ -36,7 +38,7 @@ const METALLB_KEYS = ['address-pool', 'allow-shared-ip', 'ip-allocated-from-pool
 
 /** prefix -> names that mean something on a Service. A key that has the prefix and is not listed is reported. */
 const KNOWN: ReadonlyMap<string, readonly string[]> = new Map<string, readonly string[]>([
-  ['fairlead.dev', ['address-count', 'address-pools', 'observed-spec', 'retain']],
+  ['fairlead.dev', ['address-count', 'address-pools', 'observed-spec', 'readiness-gates', 'retain']],
   ['metallb.io', METALLB_KEYS],
   ['metallb.universe.tf', METALLB_KEYS],
 ]);

@@ -34,8 +34,8 @@ export interface World {
   readonly members: readonly Member[];
   /** Those of this Service; read for pods and for `countEndpoints` only, so it is a function. */
   readonly slices: () => readonly EndpointSlice[];
-  /** UIDs of pods that are ContainersReady; only where an interpretation asks for it. */
-  readonly containersReady?: ReadonlySet<string>;
+  /** UIDs of pods that are ContainersReady; read where an interpretation asks for it only, so it is a function. */
+  readonly containersReady?: () => ReadonlySet<string>;
   readonly cache?: TargetCache;
   /** Annotations under our own prefixes that the provider reads besides those of annotations.ts. */
   readonly knownAnnotations?: ReadonlySet<string>;
@@ -185,9 +185,8 @@ const needsBackends = ({ targetKind, countEndpoints }: Interpretation): boolean 
   targetKind === 'pod' || countEndpoints === true;
 
 function backendsFor(family: IpFamily, interpretation: Interpretation, world: World): readonly Backend[] {
-  const { containersReady } = world;
-  const asks = interpretation.containersReady === true && containersReady !== undefined;
-  return backendsOf(world.slices(), { family, ...(asks ? { containersReady } : {}) });
+  const containersReady = interpretation.containersReady === true ? world.containersReady?.() : undefined;
+  return backendsOf(world.slices(), { family, ...(containersReady === undefined ? {} : { containersReady }) });
 }
 
 /** In the order of the Service, whose first family is its primary one. At least one. */

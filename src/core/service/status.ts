@@ -1,5 +1,6 @@
 import type { Condition, Service, ServiceIngress } from '../objects.ts';
 import type { Listener, Progress, Shortfall } from '../provider.ts';
+import { GATES_ANNOTATION, gatesAnnotation } from '../readiness/gates.ts';
 import { isAnswer } from './annotations.ts';
 import {
   CONDITION_TYPES,
@@ -85,15 +86,16 @@ export function statusPatch(service: Service, outcome: Outcome, options: StatusO
   });
 }
 
-/** The provider's; what it said of a load balancer that is gone for certain goes too. */
+/** The provider's, and its readiness gates; what it said of a load balancer that is gone for certain goes too. */
 function answersAfter(service: Service, outcome: Outcome): Readonly<Record<string, string | null>> {
   if (outcome.state === 'error' && outcome.exists === false) {
     const theirs = Object.keys(service.metadata.annotations ?? {}).filter(
-      (key) => isAnswer(key) && !key.startsWith('fairlead.dev/'),
+      (key) => isAnswer(key) && (key === GATES_ANNOTATION || !key.startsWith('fairlead.dev/')),
     );
     return Object.fromEntries(theirs.map((key) => [key, null]));
   }
-  return 'annotations' in outcome ? (outcome.annotations ?? {}) : {};
+  const gates = outcome.state === 'ready' ? gatesAnnotation(service, outcome.gates) : {};
+  return { ...gates, ...('annotations' in outcome ? outcome.annotations : {}) };
 }
 
 export interface ClearOptions {

@@ -362,7 +362,7 @@ test('a provider without targets can have them counted too', () => {
 });
 
 test('pods whose containers are ready count only where the provider asks for it', () => {
-  const containersReady = new Set(['uid-p1']);
+  const containersReady = () => new Set(['uid-p1']);
   const slices = () => [slice('s', [pod('p1', { ready: false })])];
   const of = (interpretation: Interpretation) =>
     desiredOf(service(), world({ interpret: () => interpretation, slices, containersReady })).spec.targets.length;

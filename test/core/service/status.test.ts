@@ -688,3 +688,17 @@ test('an address once published goes only by a ready outcome or by certain absen
     }),
   );
 });
+
+test('readiness gates are shown with the ready outcome that names them, and go with it or with the load balancer', () => {
+  const gatesOn = (of: Service) => of.metadata.annotations?.['fairlead.dev/readiness-gates'];
+  const gated: Outcome = { ...ready, gates: ['x.dev/b', 'x.dev/a'] } as Outcome;
+  const first = applied(serving, statusPatch(serving, gated, options));
+  assert.equal(gatesOn(first), `${guard.uid}:x.dev/a,x.dev/b`);
+  assert.equal(statusPatch(first, gated, options), undefined);
+  assert.equal(gatesOn(applied(first, statusPatch(first, pending, options))), gatesOn(first));
+  const gone = { ...failed('transient'), exists: false } as Outcome;
+  for (const after of [statusPatch(first, ready, options), statusPatch(first, gone, options)]) {
+    assert.equal(gatesOn(applied(first, after)), undefined);
+  }
+  assert.equal(gatesOn(applied(first, clearPatch(first, { finalizers: [] }))), undefined);
+});
