@@ -27,12 +27,18 @@ export async function startController(
   api: Api,
   name: string,
   flags: readonly string[] = [],
+  {
+    provider = 'onprem',
+    env = {},
+  }: { readonly provider?: string; readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<Controller> {
   const port = await freePort();
-  const program = guard.start(name, process.execPath, [
+  const program = guard.start(name, 'env', [
+    ...Object.entries(env).map(([key, value]) => `${key}=${value}`),
+    process.execPath,
     launcher,
     'controller',
-    '--provider=onprem',
+    `--provider=${provider}`,
     `--kubeconfig=${api.kubeconfig}`,
     '--secure-port=0',
     `--metrics-bind-address=127.0.0.1:${port}`,

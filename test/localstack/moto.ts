@@ -20,6 +20,8 @@ export interface Account extends Recorder {
   readonly id: string;
   /** For SDK clients: the recorder's URL, us-east-1, any credentials. */
   readonly access: Access;
+  /** The same past the recorder, for a test's own eyes. */
+  readonly aside: Access;
   /** For a process: AWS_ENDPOINT_URL, AWS_REGION and credentials. */
   readonly env: Readonly<Record<string, string>>;
   /** The seed of localstack/seed.ts in this account; its calls are not recorded. */
@@ -60,10 +62,13 @@ function freshId(taken: Set<string>): string {
 
 async function createAccount(scope: Scope, target: string, id: string): Promise<Account> {
   const recorder = await createRecorder(scope, { target, account: id });
+  const passage = await createRecorder(scope, { target, account: id });
   const access = accessTo(recorder.url, {});
+  const aside = accessTo(passage.url, {});
   return Object.assign(recorder, {
     id,
     access,
+    aside,
     env: {
       AWS_ENDPOINT_URL: recorder.url,
       AWS_REGION: access.region,
@@ -71,9 +76,7 @@ async function createAccount(scope: Scope, target: string, id: string): Promise<
       AWS_SECRET_ACCESS_KEY: access.secretAccessKey,
     },
     async seed(cluster: string) {
-      const seeded = await seed({ ...access, cluster });
-      recorder.clear();
-      return seeded;
+      return await seed({ ...aside, cluster });
     },
   });
 }
