@@ -1,3 +1,4 @@
+import type { ElasticLoadBalancingV2ClientConfig } from '@aws-sdk/client-elastic-load-balancing-v2';
 import type { Clock } from '../../../src/core/provider.ts';
 import { type Cloud, createCloud, type Operation, type Zone } from './cloud.ts';
 import { abortError, garbageError, isAwsError, resetError, sdkError, stripped } from './direct.ts';
@@ -34,7 +35,7 @@ export interface FakeAws {
     readonly endpoint: string;
     readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
     readonly maxAttempts: 1;
-    readonly requestHandler: FakeHandler;
+    readonly requestHandler: FakeHandler & SdkHandler;
   };
   /** One call with what the SDK would send; rejects with an error as the SDK's. */
   call(service: ServiceName, operation: string, input: object, signal?: AbortSignal): Promise<object>;
@@ -59,12 +60,15 @@ export interface FakeHandler {
   readonly metadata: { readonly handlerProtocol: string };
   handle(
     request: WireRequest,
-    options?: { readonly abortSignal?: AbortSignal },
+    options?: { readonly abortSignal?: AbortSignal | undefined },
   ): Promise<{ readonly response: WireResponse }>;
   destroy(): void;
   updateHttpClientConfig(): void;
   httpHandlerConfigs(): object;
 }
+
+/** How the SDK types it: with its own AbortSignal, which is no AbortSignal. */
+type SdkHandler = NonNullable<ElasticLoadBalancingV2ClientConfig['requestHandler']>;
 
 export interface FakeAwsOptions extends Partial<Settings> {
   readonly clock: Clock;
@@ -150,7 +154,7 @@ export function createFakeAws(options: FakeAwsOptions): FakeAws {
 
   async function strike(fault: Fault | undefined, moment: 'before' | 'after', signal: AbortSignal): Promise<void> {
     if (fault === undefined || (fault.at ?? 'before') !== moment) return;
-    fault.then?.();
+    fault.onStrike?.();
     const { as, delayMs = 0 } = fault;
     await pass(delayMs, signal);
     if (as === undefined) return;
@@ -193,7 +197,7 @@ export function createFakeAws(options: FakeAwsOptions): FakeAws {
       endpoint: 'http://aws.fake',
       credentials: { accessKeyId: 'AKIAFAKE', secretAccessKey: 'fake' },
       maxAttempts: 1,
-      requestHandler: handler,
+      requestHandler: handler as FakeHandler & SdkHandler,
     },
     async call(service, operation, input, signal = never) {
       try {

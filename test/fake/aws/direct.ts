@@ -39,7 +39,7 @@ export function abortError(): Error {
 
 /** What the SDK makes of a page that is no answer of AWS. */
 export function garbageError(): Error {
-  return Object.assign(new Error('Unknown'), { name: 'Unknown', $metadata: { httpStatusCode: 502 } });
+  return Object.assign(new Error('@aws-sdk XML parse error'), { $metadata: { httpStatusCode: 502 } });
 }
 
 export const isAwsError = (error: unknown): error is AwsError => error instanceof AwsError;

@@ -35,7 +35,7 @@ export interface Fault {
   /** Passes at that moment, too. */
   readonly delayMs?: number;
   /** Called as the fault strikes, the effect included when `at` is 'after': kill the process here. */
-  readonly then?: () => void;
+  readonly onStrike?: () => void;
 }
 
 /** AWS's word for "too many calls", which differs by service. */

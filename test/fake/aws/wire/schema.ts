@@ -74,8 +74,7 @@ export function errorNames(sdk: SdkModule): ReadonlyMap<string, string> {
 const structs = new WeakMap<object, Shape>(); // raw schema -> its shape: a model of EC2 is large, and refers to itself
 
 function structOf(ref: unknown): Struct {
-  const shape = ref === 'unit' ? undefined : shapeOf(ref).shape;
-  if (shape === undefined) return { kind: 'struct', name: 'unit', members: [] };
+  const { shape } = shapeOf(ref);
   if (shape.kind !== 'struct') throw new TypeError('the input or output of an operation is no structure');
   return shape;
 }
@@ -88,6 +87,7 @@ function shapeOf(ref: unknown): { readonly shape: Shape; readonly traits: Traits
   }
   if (typeof ref === 'function') return shapeOf(ref());
   if (typeof ref === 'number') return { shape: simpleOf(ref), traits: {} };
+  if (ref === 'unit') return { shape: { kind: 'struct', name: ref, members: [] }, traits: {} };
   const raw = ref as Raw;
   const known = structs.get(raw);
   if (known !== undefined) return { shape: known, traits: {} };
