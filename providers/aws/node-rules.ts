@@ -1,0 +1,101 @@
+import { compareText } from '../../src/core/equal.ts';
+import type { Shortfall } from '../../src/core/provider.ts';
+import type { Desired, Facts, GroupRef, NodeRule, Observed, Settings, Stack } from './model.ts';
+import { clusterTag, RESOURCE } from './names.ts';
+import { ownedParts, resourceOf } from './ownership.ts';
+import { resolve } from './resolve.ts';
+import { targetId } from './targets.ts';
+
+/** Security groups that stand before the targets, and the interfaces where that cannot be told. */
+export interface NodeGroups {
+  /** Ids, sorted. */
+  readonly groups: readonly string[];
+  readonly problems: readonly Shortfall[];
+}
+
+/**
+ * The group of each target's interface: its only one, or the one of several that is tagged with the cluster. Targets whose
+ * interface is not known give neither.
+ */
+export function nodeGroupsOf(desired: Desired, facts: Facts, { cluster }: Settings): NodeGroups {
+  const groups = new Set<string>();
+  const ambiguous = new Map<string, readonly string[]>(); // interface -> tagged groups
+  for (const target of desired.targets) {
+    const id = targetId(target, desired);
+    const found = id === undefined ? undefined : facts.interfaces.get(id);
+    if (found === undefined) continue;
+    const [only, other] = found.securityGroups;
+    if (only !== undefined && other === undefined) {
+      groups.add(only);
+      continue;
+    }
+    const tagged = found.securityGroups.filter((group) => isTagged(facts, group, cluster));
+    const [chosen, further] = tagged;
+    if (chosen !== undefined && further === undefined) groups.add(chosen);
+    else ambiguous.set(found.id, tagged);
+  }
+  return {
+    groups: [...groups].sort(compareText),
+    problems: [...ambiguous]
+      .sort(([a], [b]) => compareText(a, b))
+      .map(([id, tagged]) => problemOf(id, tagged, cluster)),
+  };
+}
+
+/**
+ * What one Service needs in the groups of its nodes or pods: for the index that all of them share. Empty where its load
+ * balancer has own groups whose rules are not ours to keep. Throws as `resolve`.
+ */
+export function nodeRulesOf(desired: Desired, observed: Observed, settings: Settings): readonly NodeRule[] {
+  const { groups } = nodeGroupsOf(desired, observed.facts, settings);
+  return rulesOf(resolve(desired, observed, settings), groups, observed, settings);
+}
+
+export function rulesOf(
+  { ports }: Pick<Stack, 'ports'>,
+  groups: readonly string[],
+  observed: Observed,
+  settings: Settings,
+): readonly NodeRule[] {
+  const ids = idsOf(observed, settings);
+  const rules = new Map<string, NodeRule>();
+  for (const { backendRules } of ports) {
+    for (const { from, ports: open } of backendRules) {
+      for (const source of from) {
+        for (const { protocol, port } of open) {
+          for (const group of groups) {
+            const rule = { group, protocol, ...(port === undefined ? {} : { port }), source: ids(source) };
+            rules.set(JSON.stringify(rule), rule);
+          }
+        }
+      }
+    }
+  }
+  return [...rules.values()];
+}
+
+/** A role becomes the id of its group, where that exists. */
+function idsOf(observed: Observed, settings: Settings): (source: NodeRule['source']) => NodeRule['source'] {
+  const managed = ownedParts(observed, settings).securityGroups.find(
+    ({ tags }) => resourceOf(tags) === RESOURCE.securityGroup,
+  );
+  const known = { managed: managed?.id, backend: observed.shared.backend.group?.id };
+  return (source) => {
+    if (source === 'managed') return (known.managed as GroupRef | undefined) ?? source;
+    if (source === 'backend') return (known.backend as GroupRef | undefined) ?? source;
+    return source;
+  };
+}
+
+function isTagged({ securityGroups }: Facts, group: string, cluster: string): boolean {
+  const found = securityGroups.find(({ id }) => id === group);
+  return found !== undefined && Object.hasOwn(found.tags, clusterTag(cluster));
+}
+
+function problemOf(id: string, tagged: readonly string[], cluster: string): Shortfall {
+  const which = tagged.length === 0 ? 'none of them is' : `${tagged.join(', ')} all are`;
+  return {
+    reason: 'SecurityGroupAmbiguous',
+    message: `interface ${id} has several security groups and ${which} tagged ${clusterTag(cluster)}; exactly one must be, or its targets stay closed to the load balancer`,
+  };
+}
