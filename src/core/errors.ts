@@ -116,6 +116,11 @@ export const errorCatalogue = {
     title: 'AWS refuses a value.',
     help: 'Correct the annotation or field that the message names.',
   },
+  FL_AWS_ROUTE_TABLE: {
+    kind: 'invalid',
+    title: 'The VPC has no route table for the routes of pods.',
+    help: 'Tag the route tables of the node subnets kubernetes.io/cluster/<cluster name>, or name one as RouteTableID in --cloud-config.',
+  },
   FL_AWS_SECURITY_GROUP: {
     kind: 'invalid',
     title: 'A security group that is named does not exist or does not fit.',
