@@ -307,7 +307,8 @@ function clusterCidrs(text: string): readonly Cidr[] {
     return cidr;
   });
   const families = new Set(cidrs.map((cidr) => cidr.includes(':')));
-  if (families.size < cidrs.length) throw new Error('has more than one range of an IP family; write 10.244.0.0/16,fd00:10:244::/56');
+  if (families.size < cidrs.length)
+    throw new Error('has more than one range of an IP family; write 10.244.0.0/16,fd00:10:244::/56');
   return cidrs;
 }
 
