@@ -1,6 +1,7 @@
 import { failure } from '../core/errors.ts';
 import type { KubeObject, Node, Service } from '../core/objects.ts';
 import type { Clock, Log, Provider, ProviderContext, ProviderModule } from '../core/provider.ts';
+import { namedGates } from '../core/readiness/gates.ts';
 import { createRecorder, type Recorder } from '../kube/events.ts';
 import { createLease, type Leadership } from '../kube/lease.ts';
 import { createPatches } from '../kube/patch.ts';
@@ -66,7 +67,7 @@ const FLUSH_MS = 2000;
 /** One process of the controller: watches, lease, and while it leads, provider and controllers. */
 export function createLeader(options: LeaderOptions): Leader {
   const { client, clock, random, log, metrics } = options;
-  const services = createStore<Service>({ indexes: { uid: ({ metadata }) => [metadata.uid] }, onHandlerError });
+  const services = createStore<Service>({ indexes: { uid: ({ metadata }) => [metadata.uid], gated }, onHandlerError });
   const nodes = createStore<Node>({ onHandlerError });
   const watched: readonly {
     readonly resource: (typeof resources)[keyof typeof resources];
@@ -264,6 +265,10 @@ async function made({ create }: ProviderModule, context: ProviderContext, signal
     throw error;
   }
 }
+
+/** The namespace of a Service that shows readiness gates. */
+const gated = (service: Service): readonly string[] =>
+  namedGates(service).length > 0 ? [service.metadata.namespace ?? ''] : [];
 
 /** The pod's name, which is its host's, from 'host_uuid'. */
 const podOf = (identity: string): string => identity.replace(/_[^_]*$/, '');

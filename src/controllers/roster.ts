@@ -11,6 +11,8 @@ import type { Limiter } from '../work/limit.ts';
 import { createNodeController, type NodeOptions } from './node.ts';
 import { createIpamController, type IpamOptions } from './node-ipam.ts';
 import { createLifecycleController, type LifecycleOptions } from './node-lifecycle.ts';
+import { createPods } from './pods.ts';
+import { createReadinessController } from './readiness.ts';
 import type { RouteOptions } from './route/parts.ts';
 import { createRouteController } from './route.ts';
 import type { ServiceOptions } from './service/parts.ts';
@@ -39,6 +41,7 @@ export interface Controller {
 export interface Shared {
   readonly provider: Provider;
   readonly cluster: string;
+  /** Indexed by 'uid', and by 'gated': the namespace of those that show readiness gates. */
   readonly services: Store<Service>;
   readonly nodes: Store<Node>;
   readonly client: Client;
@@ -78,8 +81,15 @@ export function createRoster({ service, route, node, lifecycle, ipam }: Controll
   if (service !== undefined && provider.loadBalancers === undefined)
     off('service-lb-controller', `provider "${provider.name}" has no load balancers`);
   else if (service !== undefined) {
-    serving = createServiceController({ ...service, ...shared, recorder: shared.recorder('service-controller') });
+    const pods = createPods(shared.watch);
+    const recorder = shared.recorder('service-controller');
+    serving = createServiceController({ ...service, ...shared, pods, recorder });
     controllers.push({ name: 'service-lb-controller', controller: serving });
+    const { targetHealth } = provider;
+    if (targetHealth !== undefined) {
+      const controller = createReadinessController({ ...shared, pods, targetHealth });
+      controllers.push({ name: 'readiness-gate-controller', controller });
+    }
   }
 
   const instances = node === undefined && lifecycle === undefined ? undefined : cloudOf(shared);

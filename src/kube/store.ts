@@ -33,6 +33,8 @@ export interface Store<T extends KubeObject> {
 export interface StoreOptions<T> {
   /** name -> the values that an object is filed under */
   readonly indexes?: Readonly<Record<string, (object: T) => readonly string[]>>;
+  /** What is kept of an object; default: all of it. For kinds of which there are many and little is read. */
+  readonly keep?: (object: T) => T;
   /** A handler threw; the store and the other handlers go on. Without it: a process warning. */
   readonly onHandlerError?: (error: unknown) => void;
 }
@@ -46,12 +48,14 @@ class ObjectStore<T extends KubeObject> implements Store<T> {
   readonly #indexes: readonly Index<T>[];
   readonly #handlers = new Set<ChangeHandler<T>>();
   readonly #onHandlerError: (error: unknown) => void;
+  readonly #keep: (object: T) => T;
   readonly #firstSync = Promise.withResolvers<void>();
   /** Values of #objects; undefined since the last change. */
   #list: readonly T[] | undefined;
   #synced = false;
 
-  constructor({ indexes = {}, onHandlerError = warn }: StoreOptions<T>) {
+  constructor({ indexes = {}, keep = (object) => object, onHandlerError = warn }: StoreOptions<T>) {
+    this.#keep = keep;
     this.#indexes = Object.entries(indexes).map(([name, valuesOf]) => ({ name, valuesOf, filed: new Map() }));
     this.#onHandlerError = onHandlerError;
   }
@@ -108,9 +112,9 @@ class ObjectStore<T extends KubeObject> implements Store<T> {
     const old = this.#objects.get(key);
     if (old !== undefined && old.metadata.uid !== object.metadata.uid) {
       this.remove(key);
-      this.#put(key, undefined, object);
+      this.#put(key, undefined, this.#keep(object));
     } else if (old?.metadata.resourceVersion !== object.metadata.resourceVersion) {
-      this.#put(key, old, object);
+      this.#put(key, old, this.#keep(object));
     }
   }
 

@@ -11,6 +11,7 @@ import type {
   ProviderContext,
   ProviderModule,
   ServiceRef,
+  TargetHealth,
 } from '../../src/core/provider.ts';
 
 /**
@@ -32,6 +33,12 @@ export interface FakeProvider {
   script: (step: FakeStep, call: Call) => void | Promise<void>;
   /** Asked by `plan`: a throw refuses the spec. */
   judge: (spec: LoadBalancerSpec) => void;
+  /** What `targetHealth` says, under `gated`: gate -> address -> health. */
+  readonly health: Map<string, Map<string, TargetHealth>>;
+  /** Keys of the Services whose health was read, in order. */
+  readonly healthReads: string[];
+  /** Asked before each of these reads: a throw fails it. */
+  judgeHealth: (key: string) => void;
   /** Asked when a balancer is looked at: a wait instead of ready. */
   waits: (balancer: FakeBalancer) => Omit<Pending, 'state'> | undefined;
 }
@@ -63,6 +70,8 @@ export interface FakeOptions {
   readonly classlessByFlag?: true;
   readonly selfCleaning?: true;
   readonly interpretation?: Interpretation;
+  /** Readiness gates of a ready balancer; with it the provider has `targetHealth`. */
+  readonly gated?: (balancer: FakeBalancer) => readonly string[];
   /** Told of every step that had its effect, in one order with what else the test records. */
   readonly told?: (step: string) => void;
   /** Called when the provider is made and closed. */
@@ -75,7 +84,7 @@ type Observed = FakeBalancer | undefined;
 type Act = Action<FakeKind> & { readonly uid: string; readonly key: string; readonly desired?: Desired };
 
 export function createFakeProvider(options: FakeOptions = {}): FakeProvider {
-  const { classes = ['fake.dev/lb'], classlessByFlag, told = () => {}, create, close } = options;
+  const { classes = ['fake.dev/lb'], classlessByFlag, gated, told = () => {}, create, close } = options;
   const running = new Map<string, number>(); // uid -> runs under way
   let addresses = 0;
   let mostAtOnce = 0;
@@ -88,6 +97,9 @@ export function createFakeProvider(options: FakeOptions = {}): FakeProvider {
     script: () => {},
     judge: () => {},
     waits: () => undefined,
+    health: new Map(),
+    healthReads: [],
+    judgeHealth: () => {},
     get mostAtOnce() {
       return mostAtOnce;
     },
@@ -104,6 +116,7 @@ export function createFakeProvider(options: FakeOptions = {}): FakeProvider {
           classes,
           ...(classlessByFlag === undefined ? {} : { classlessByFlag }),
           loadBalancers: locked(defineLoadBalancers(partsOf())),
+          ...(gated === undefined ? {} : { targetHealth: { read } }),
           close: async () => await close?.(),
         };
       },
@@ -138,9 +151,18 @@ export function createFakeProvider(options: FakeOptions = {}): FakeProvider {
         if (observed === undefined) return { state: 'pending', reason: 'not there', retryAfterMs: 1000 };
         const wait = fake.waits(observed);
         if (wait !== undefined) return { state: 'pending', ...wait };
-        return { state: 'ready', ingress: [{ ip: observed.address, ipMode: 'VIP' }] };
+        const ready = { state: 'ready' as const, ingress: [{ ip: observed.address, ipMode: 'VIP' as const }] };
+        return gated === undefined ? ready : { ...ready, gates: gated(observed) };
       },
     };
+  }
+
+  async function read({ key }: ServiceRef, call: Call): Promise<FakeProvider['health']> {
+    return await call.limit(async () => {
+      fake.healthReads.push(key);
+      fake.judgeHealth(key);
+      return structuredClone(fake.health);
+    });
   }
 
   async function apply({ kind, uid, key, desired }: Act, call: Call): Promise<void> {

@@ -12,6 +12,7 @@ import type { Store } from '../../kube/store.ts';
 import type { Metrics } from '../../obs/metrics.ts';
 import type { Timers } from '../../work/clock.ts';
 import type { Limiter } from '../../work/limit.ts';
+import type { Pods } from '../pods.ts';
 import type { Slices } from './slices.ts';
 
 /** From the flags; controllers.md, "Flags". */
@@ -39,6 +40,7 @@ export interface Collaborators extends ServiceOptions {
   readonly recorder: Recorder;
   /** The provider's. */
   readonly limiter: Limiter;
+  readonly pods: Pods;
   readonly clock: Clock & Timers;
   readonly random: () => number;
   readonly log: Log;

@@ -1,5 +1,5 @@
 import { failure } from '../../core/errors.ts';
-import type { EndpointSlice, KubeObject } from '../../core/objects.ts';
+import type { EndpointSlice, KubeObject, Pod } from '../../core/objects.ts';
 import type { ResourceName } from '../../core/provider.ts';
 import { resources } from '../../kube/resource.ts';
 import { createStore, type Store } from '../../kube/store.ts';
@@ -13,8 +13,10 @@ const serviceOf = ({ metadata: { namespace = '', labels } }: EndpointSlice): rea
 export interface Slices {
   /** Indexed by 'service'. Throws FL_KUBE_UNSYNCED until they have been read: nothing read yet is not the same as no endpoints. */
   now(): Store<EndpointSlice>;
-  /** Resolves when they have been read. */
-  read(signal: AbortSignal): Promise<void>;
+  /** Resolves when they have been read; at once while nobody has asked for them. */
+  whenRead(signal: AbortSignal): Promise<void>;
+  /** Keys of the Services that have this pod as an endpoint, ready or not. */
+  servicesOf(pod: Pod): readonly string[];
 }
 
 /** EndpointSlices. The watch starts when they are first asked for: most providers never do. */
@@ -41,9 +43,12 @@ export function createSlices(
       if (slices.synced) return slices;
       throw failure('FL_KUBE_UNSYNCED', 'the EndpointSlices have not been read yet', { retryAfterMs: 200 });
     },
-    async read(signal) {
-      slices ??= start();
-      await slices.whenSynced(signal);
+    whenRead: async (signal) => await slices?.whenSynced(signal),
+    servicesOf({ metadata: { namespace, uid } }) {
+      // No index: it would cost each endpoint something, and this is asked when a pod turns ready or unready.
+      const theirs = slices?.list().filter((slice) => slice.metadata.namespace === namespace) ?? [];
+      const having = theirs.filter(({ endpoints }) => endpoints?.some(({ targetRef }) => targetRef?.uid === uid));
+      return [...new Set(having.flatMap(serviceOf))];
     },
   };
 }

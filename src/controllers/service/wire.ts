@@ -1,3 +1,5 @@
+import type { Pod } from '../../core/objects.ts';
+import { isTarget } from '../../core/readiness/conditions.ts';
 import { createTargetCache } from '../../core/service/targets.ts';
 import { defaultClasses, selectionOf } from '../../core/service/wanted.ts';
 import { callOf } from './call.ts';
@@ -11,12 +13,17 @@ export function partsOf(
   onNodePass: (causeMs: number) => void,
   onSlice: (serviceKey: string) => void,
 ): { readonly parts: Parts; close(): void } {
-  const { provider, nodes, clock, limiter, watch } = collaborators;
+  const { provider, nodes, clock, limiter, pods, watch } = collaborators;
   const { loadBalancers } = provider;
   if (loadBalancers === undefined) throw new TypeError(`provider "${provider.name}" has no load balancers`);
   const filtered = loadBalancers.interpret !== undefined;
   const membership = createMembership({ nodes, clock, filtered, onPass: onNodePass });
   const slices = createSlices(watch, onSlice);
+  const unsubscribe = pods.onChange((old, now, initial) => {
+    const pod = now ?? old;
+    if (initial || pod === undefined || isReady(old) === isReady(now)) return;
+    for (const key of slices.servicesOf(pod)) onSlice(key);
+  });
 
   return {
     parts: {
@@ -29,6 +36,11 @@ export function partsOf(
       slices,
       call: (signal, key, trace) => callOf(collaborators, limiter, signal, key, trace),
     },
-    close: () => membership.stop(),
+    close() {
+      membership.stop();
+      unsubscribe();
+    },
   };
 }
+
+const isReady = (pod: Pod | undefined): boolean => pod !== undefined && isTarget(pod);
