@@ -1,0 +1,165 @@
+import { failure } from '../../src/core/errors.ts';
+import type { Call } from '../../src/core/provider.ts';
+import type { AwsClients, Method } from './client.ts';
+import { awsCode, isNotFound } from './errors.ts';
+import type { Mirror } from './mirror.ts';
+import type { Act, ListenerRef, ObservedListener, Ref, Tags } from './model.ts';
+import { TAG } from './names.ts';
+import { createRecorder } from './record.ts';
+import { type Resolver, requestOf } from './request.ts';
+import type { Shelf } from './shelf.ts';
+
+export interface Applier {
+  /** One write, and what it made in the mirror. Success when the effect is there already. */
+  apply(act: Act, call: Call): Promise<void>;
+  /** Ids as the mirror knows them. Throws FL_AWS_NOT_FOUND for what is not there (yet). */
+  readonly ids: Resolver;
+}
+
+export interface ApplierOptions {
+  readonly cluster: string;
+  readonly clients: AwsClients;
+  readonly mirror: Mirror;
+  /** Something that a request refers to is not there: facts about the VPC may be old. */
+  readonly forgetFacts: () => void;
+}
+
+/** Names are looked up no longer ago than this before something is created under them (aws.md, trap 1). */
+const LOOK_MS = 5000;
+
+export function createApplier({ cluster, clients, mirror, forgetFacts }: ApplierOptions): Applier {
+  const { loadBalancers, targetGroups, securityGroups } = mirror;
+
+  const ids: Resolver = {
+    loadBalancer: (ref) => idOf(ref, loadBalancers, cluster, 'load balancer'),
+    targetGroup: (ref) => idOf(ref, targetGroups, cluster, 'target group'),
+    securityGroup: (ref) => idOf(ref, securityGroups, cluster, 'security group'),
+    listener: (ref) => {
+      const arn = ref.arn ?? listenerAt(ref)?.arn;
+      if (arn !== undefined) return arn;
+      throw failure(
+        'FL_AWS_NOT_FOUND',
+        `load balancer ${ref.loadBalancer.name} has no listener on port ${ref.port} (yet)`,
+      );
+    },
+  };
+
+  function listenerAt({ loadBalancer, port }: ListenerRef): ObservedListener | undefined {
+    const arn = loadBalancer.id ?? loadBalancers.names.get(loadBalancer.name);
+    const listeners = loadBalancers.get(arn ?? '')?.listeners;
+    return listeners === undefined || listeners === 'unread' ? undefined : listeners.find((each) => each.port === port);
+  }
+
+  const { record, doubt } = createRecorder({ mirror, ids });
+
+  async function send(act: Act, call: Call): Promise<unknown> {
+    const { service, operation, input } = requestOf(act, ids);
+    const name = `${operation.charAt(0).toLowerCase()}${operation.slice(1)}`;
+    const methods = clients[service] as unknown as Readonly<Record<string, Method<object, unknown>>>;
+    return await (methods[name] as Method<object, unknown>)(input, call);
+  }
+
+  async function apply(act: Act, call: Call): Promise<void> {
+    try {
+      await look(act, call);
+      const answer = await sent(act, call);
+      record(act, answer);
+    } catch (error) {
+      if (act.kind.startsWith('Delete') && isNotFound(error)) {
+        record(act, undefined);
+        return;
+      }
+      doubt(act);
+      if (isNotFound(error) || /^Invalid(Subnet|SecurityGroup|Group)/.test(awsCode(error))) forgetFacts();
+      throw lagging(act, error);
+    }
+  }
+
+  /**
+   * Before a create: AWS answers one with a known name and equal settings with what exists, whoever owns it. The lists
+   * say who has the name; they are shared by all that are created at this time.
+   */
+  async function look(act: Act, call: Call): Promise<void> {
+    if (act.kind !== 'CreateLoadBalancer' && act.kind !== 'CreateTargetGroup') return;
+    await mirror.refresh(call, { maxAgeMs: LOOK_MS });
+    const isBalancer = act.kind === 'CreateLoadBalancer';
+    const { name } = isBalancer ? act.loadBalancer : act.targetGroup;
+    const shelf = isBalancer ? loadBalancers : targetGroups;
+    const holder = shelf.names.get(name);
+    if (holder === undefined) return;
+    const what = isBalancer ? 'load balancer' : 'target group';
+    const { tags } = shelf.get(holder) ?? { tags: {} };
+    if (isMarked(tags, act.tags)) return; // an earlier try of ours
+    throw failure('FL_AWS_FOREIGN', `${what} ${holder} has the name ${name}, and is not tagged as ours`);
+  }
+
+  async function sent(act: Act, call: Call): Promise<unknown> {
+    if (act.kind !== 'AuthorizeSecurityGroupIngress' && act.kind !== 'RevokeSecurityGroupIngress')
+      return await send(act, call);
+    try {
+      return await send(act, call);
+    } catch (error) {
+      if (!isThere(act, error)) throw error;
+      // One rule that is there, or gone, makes EC2 refuse them all.
+      if (act.rules.length > 1) for (const rule of act.rules) await sendRule({ ...act, rules: [rule] }, call);
+      return undefined;
+    }
+  }
+
+  async function sendRule(act: RuleAct, call: Call): Promise<void> {
+    try {
+      await send(act, call);
+    } catch (error) {
+      if (!isThere(act, error)) throw error;
+    }
+  }
+
+  return { apply, ids };
+}
+
+type RuleAct = Extract<Act, { kind: 'AuthorizeSecurityGroupIngress' | 'RevokeSecurityGroupIngress' }>;
+
+/** By name only what is ours: somebody else's of that name is not what was meant. */
+function idOf(
+  { id, name }: Ref,
+  shelf: Pick<Shelf<{ readonly tags: Tags }>, 'names' | 'get'>,
+  cluster: string,
+  what: string,
+): string {
+  if (id !== undefined) return id;
+  const found = shelf.names.get(name);
+  if (found !== undefined && shelf.get(found)?.tags[TAG.cluster] === cluster) return found;
+  throw failure('FL_AWS_NOT_FOUND', `${what} ${name} is not there (yet)`);
+}
+
+/** All that makes a part ours, whatever else it is tagged with. */
+function isMarked(tags: Tags, wanted: Tags): boolean {
+  return Object.entries(wanted)
+    .filter(([key]) => key.startsWith('fairlead.dev/') && !key.startsWith('fairlead.dev/attributes'))
+    .every(([key, value]) => tags[key] === value);
+}
+
+/** EC2 compares rules whatever their description: the same rule of somebody else serves as well. */
+function isThere(act: RuleAct, error: unknown): boolean {
+  const code = awsCode(error);
+  return act.kind === 'AuthorizeSecurityGroupIngress'
+    ? code === 'InvalidPermission.Duplicate'
+    : code === 'InvalidPermission.NotFound';
+}
+
+/**
+ * What was just made may be unknown to the next request for a moment, and what a lost answer made may have its name
+ * already. Both are waits.
+ */
+function lagging(act: Act, error: unknown): unknown {
+  const code = awsCode(error);
+  const isOwnGroup = code === 'InvalidGroup.NotFound' && 'group' in act;
+  const isDuplicate = act.kind.startsWith('Create') && /^Duplicate|\.Duplicate$/.test(code);
+  if (
+    !isOwnGroup &&
+    !isDuplicate &&
+    !(isNotFound(error) && !act.kind.startsWith('Delete') && /^(LoadBalancer|TargetGroup|Listener)NotFound$/.test(code))
+  )
+    return error;
+  return failure('FL_AWS_BUSY', (error as Error).message, { cause: error, retryAfterMs: 2000 });
+}

@@ -1,0 +1,295 @@
+import type { Call, Clock, ServiceRef, Target } from '../../src/core/provider.ts';
+import type { AwsClients } from './client.ts';
+import { loadBalancerOf } from './convert.ts';
+import { isNotFound } from './errors.ts';
+import type { FactsCache, VpcFacts } from './facts.ts';
+import { createBatch } from './flight.ts';
+import type { Interfaces, Located } from './interfaces.ts';
+import type { AccountLimits } from './limits.ts';
+import { ANY, lbcs, type Mirror, ours } from './mirror.ts';
+import type {
+  Facts,
+  InterfaceFacts,
+  Needs,
+  Observed,
+  ObservedLoadBalancer,
+  ObservedRule,
+  Settings,
+  Shared,
+} from './model.ts';
+import { RESOURCE, TAG } from './names.ts';
+import { priority } from './operations.ts';
+import { type Depth, missing, type Owned, type Parts, whole } from './parts.ts';
+import { instanceIdOf } from './targets.ts';
+import type { Wanted, Wish } from './wanted.ts';
+
+export interface Observer {
+  /** One Service's stack and the facts to decide by. Rejects when anything of it could not be read. */
+  observe(service: ServiceRef, call: Call): Promise<Observed>;
+  /**
+   * Everything of this cluster, by lists; the parts that they do not have are as far as they are known. Those whose spec is
+   * not known to have been applied are read whole.
+   */
+  observeAll(call: Call): Promise<readonly { readonly uid: string; readonly observed: Observed }[]>;
+}
+
+export interface ObserverOptions {
+  readonly clients: AwsClients;
+  readonly clock: Clock;
+  readonly mirror: Mirror;
+  readonly parts: Parts;
+  readonly facts: FactsCache;
+  readonly interfaces: Interfaces;
+  readonly accountLimits: AccountLimits;
+  readonly wanted: Wanted;
+  readonly needs: Needs;
+  readonly settings: Settings;
+  readonly vpcId: string;
+  /** Every Service has been planned since this process began to write. */
+  readonly isComplete: () => boolean;
+  /** The print of the spec that the Service says it was settled with; absent: it says nothing. */
+  readonly settledPrintOf: (key: string) => string | undefined;
+  /** Instance of a node, by the name of the Node. */
+  readonly instanceOf: (node: string) => string | undefined;
+}
+
+/** Lists that are older are read again: what others change is seen by then, and hundreds of runs share them. */
+const LISTS_MS = 30_000;
+/** So long the first of many that wait for AWS waits for the others. */
+const WAIT_MS = 20;
+/** Services that are read whole side by side in an audit. */
+const SIDE_BY_SIDE = 8;
+
+export function createObserver(options: ObserverOptions): Observer {
+  const { clients, clock, mirror, parts, facts, interfaces, accountLimits, wanted, needs, settings, vpcId } = options;
+  const { loadBalancers, targetGroups, securityGroups } = mirror;
+  const startedMs = clock.now();
+  let ofGroups = {
+    revision: -1,
+    facts: [] as Facts['securityGroups'],
+    rules: new Map<string, readonly ObservedRule[]>(),
+  };
+
+  /** States of load balancers that somebody waits for, many per request. */
+  const states = createBatch<string, ObservedLoadBalancer>({
+    size: 20,
+    waitMs: WAIT_MS,
+    clock,
+    async send(arns, call) {
+      const { LoadBalancers = [] } = await clients.elb.describeLoadBalancers({ LoadBalancerArns: [...arns] }, call);
+      return new Map(LoadBalancers.map((row) => [row.LoadBalancerArn ?? '', loadBalancerOf(row, {})]));
+    },
+  });
+
+  const ownedBy = ({ uid, key }: ServiceRef): Owned & Pick<Observed, 'securityGroups'> => {
+    const of = <T>(shelf: { of(owner: string): readonly T[] }): readonly T[] => [
+      ...(uid === '' ? [] : shelf.of(ours(uid))),
+      ...(key === '' ? [] : shelf.of(lbcs(key))),
+    ];
+    return { loadBalancers: of(loadBalancers), targetGroups: of(targetGroups), securityGroups: of(securityGroups) };
+  };
+
+  async function observe(service: ServiceRef, call: Call): Promise<Observed> {
+    const wish = wanted.get(service.uid);
+    await mirror.refresh(call, { maxAgeMs: LISTS_MS });
+    if (wish?.isWaiting === true) await readStates(ownedBy(service).loadBalancers, call);
+    await readParts(service, wish, call);
+    return await assemble(service, wish, call);
+  }
+
+  async function readStates(some: readonly ObservedLoadBalancer[], call: Call): Promise<void> {
+    const waiting = some.filter(({ state }) => state === 'provisioning').map(({ arn }) => arn);
+    if (waiting.length === 0) return;
+    try {
+      const found = await states.load(waiting, call);
+      for (const arn of waiting) {
+        const known = loadBalancers.get(arn);
+        const now = found.get(arn);
+        if (known === undefined || now === undefined) continue;
+        const { stateReason: _, ...rest } = known;
+        const { state, stateReason } = now;
+        loadBalancers.read(arn, { ...rest, state, ...(stateReason === undefined ? {} : { stateReason }) });
+      }
+    } catch (error) {
+      // One of them, of whichever Service, is gone: the lists say which.
+      if (!isNotFound(error)) throw error;
+      mirror.doubt();
+      await mirror.refresh(call, { maxAgeMs: LISTS_MS });
+    }
+  }
+
+  async function readParts(service: ServiceRef, wish: Wish | undefined, call: Call): Promise<void> {
+    if (wish === undefined) return; // for a removal it is enough to know what there is
+    const { isDue } = wish;
+    const depth = depthOf(wish);
+    await parts.read(ownedBy(service), depth, call, {
+      desired: wish.desired,
+      ...(isDue && isSettledBefore(wish) ? { priority: priority.audit } : {}),
+    });
+    if (isDue) wish.isDue = false;
+    wish.isFollowed = false;
+  }
+
+  function depthOf(wish: Wish): Depth {
+    if (wish.isDue) return whole;
+    const targets = wish.isWaiting || wish.isFollowed ? 'moving' : 'unread';
+    return isSettledBefore(wish) ? { targets, listeners: 'no', attributes: 'no' } : { ...missing, targets };
+  }
+
+  /** A process before this one, or this one, has found everything as this spec wants it: what is unread can wait. */
+  function isSettledBefore({ key, print, isUnwell }: Wish): boolean {
+    return !isUnwell && options.settledPrintOf(key) === print;
+  }
+
+  async function assemble(service: ServiceRef, wish: Wish | undefined, call: Call): Promise<Observed> {
+    const named =
+      wish === undefined || wish.desired.subnets === 'discover'
+        ? []
+        : wish.desired.subnets.filter((id) => id.startsWith('subnet-'));
+    const isNew = wish !== undefined && ownedBy(service).loadBalancers.length === 0;
+    const [vpc, located, limits] = await Promise.all([
+      facts.read(named, call),
+      wish === undefined ? new Map<string, InterfaceFacts>() : locate(wish, call),
+      isNew ? accountLimits.read(call) : accountLimits.known,
+    ]);
+    return observedOf(service, wish, { vpc, located, limits });
+  }
+
+  /** Interfaces are asked for where we keep rules for them. */
+  async function locate({ desired }: Wish, call: Call): Promise<ReadonlyMap<string, InterfaceFacts>> {
+    const { securityGroups: groups, manageBackendRules } = desired;
+    if (groups !== 'managed' && groups !== 'none' && !manageBackendRules) return new Map();
+    return await interfaces.locate(
+      desired.targets.flatMap((target) => locatedOf(target, desired.targetType, options.instanceOf)),
+      call,
+    );
+  }
+
+  function observedOf(
+    { uid, key }: ServiceRef,
+    wish: Wish | undefined,
+    {
+      vpc,
+      located,
+      limits,
+    }: {
+      readonly vpc: VpcFacts;
+      readonly located: ReadonlyMap<string, InterfaceFacts>;
+      readonly limits: Facts['limits'];
+    },
+  ): Observed {
+    const groups = groupFacts();
+    return {
+      uid,
+      nowMs: clock.now(),
+      startedMs,
+      ...ownedBy({ uid, key }),
+      names: {
+        loadBalancers: loadBalancers.names,
+        targetGroups: targetGroups.names,
+        securityGroups: securityGroups.names,
+      },
+      shared: sharedFor(uid, groups.rules),
+      facts: {
+        vpcId,
+        vpcCidrs: vpc.cidrs,
+        subnets: vpc.subnets,
+        securityGroups: groups.facts,
+        interfaces: located,
+        limits,
+        counts: mirror.counts(),
+      },
+      ...(wish === undefined ? {} : { lbcFinalizer: wish.lbcFinalizer }),
+    };
+  }
+
+  function groupFacts(): typeof ofGroups {
+    if (ofGroups.revision === securityGroups.revision) return ofGroups;
+    const all = [...securityGroups.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    ofGroups = {
+      revision: securityGroups.revision,
+      facts: all.map(({ id, vpcId: vpc, name, tags }) => ({ id, vpcId: vpc, name, tags })),
+      rules: new Map(all.flatMap(({ id, rules }) => (rules === 'unread' ? [] : [[id, rules] as const]))),
+    };
+    return ofGroups;
+  }
+
+  /** Counted only when somebody looks: over thousands of Services each look is a walk over all of them. */
+  function sharedFor(uid: string, nodeGroups: Shared['nodeGroups']): Shared {
+    const group = securityGroups.of(ANY).find(({ tags }) => tags[TAG.resource] === RESOURCE.backend);
+    return {
+      backend: {
+        ...(group === undefined ? {} : { group }),
+        get users() {
+          if (group === undefined) return 0;
+          return loadBalancers
+            .of(ANY)
+            .filter(({ tags, securityGroups: carried }) => tags[TAG.uid] !== uid && carried.includes(group.id)).length;
+        },
+        get wanted() {
+          return [...wanted.values()].some((wish) => wish.uid !== uid && needsBackend(wish, settings));
+        },
+      },
+      nodeGroups,
+      needs,
+      complete: options.isComplete(),
+    };
+  }
+
+  async function observeAll(call: Call): Promise<readonly { readonly uid: string; readonly observed: Observed }[]> {
+    await mirror.refresh(call, { maxAgeMs: 0, sweep: true });
+    const keys = new Map([...wanted.values()].map(({ uid, key }) => [uid, key]));
+    const uids = new Set<string>();
+    for (const shelf of [loadBalancers, targetGroups, securityGroups]) {
+      for (const { tags } of shelf.of(ANY)) uids.add(tags[TAG.uid] ?? '');
+    }
+    uids.delete(''); // what is the cluster's, not a Service's
+    const unsure = [...uids].flatMap((uid) => {
+      const wish = wanted.get(uid);
+      return wish === undefined || isSettledBefore(wish) ? [] : [wish];
+    });
+    await each(unsure, SIDE_BY_SIDE, async (wish) => {
+      await parts.read(ownedBy(wish), missing, call, { desired: wish.desired, priority: priority.audit });
+    });
+    const vpc = await facts.read([], call);
+    return [...uids].sort().map((uid) => ({
+      uid,
+      observed: observedOf({ uid, key: keys.get(uid) ?? '' }, wanted.get(uid), {
+        vpc,
+        located: interfaces.known,
+        limits: accountLimits.known,
+      }),
+    }));
+  }
+
+  return { observe, observeAll };
+}
+
+/** Pods by their address, which is on an interface of its node or, on other networks, behind the node itself. */
+function locatedOf(
+  target: Target,
+  targetType: 'instance' | 'ip',
+  instanceOf: (node: string) => string | undefined,
+): readonly Located[] {
+  if (targetType === 'instance') {
+    const id = instanceIdOf(target.id);
+    return id === undefined ? [] : [{ id }];
+  }
+  const instanceId = instanceOf(target.node);
+  return [{ id: target.address, ...(instanceId === undefined ? {} : { instanceId }) }];
+}
+
+function needsBackend({ desired }: Wish, { backendSecurityGroup }: Settings): boolean {
+  if (backendSecurityGroup !== 'auto' || desired.securityGroups === 'none') return false;
+  return desired.securityGroups === 'managed' || desired.manageBackendRules;
+}
+
+/** Over all items, so many at once. */
+async function each<T>(items: readonly T[], sideBySide: number, work: (item: T) => Promise<void>): Promise<void> {
+  const left = items.values();
+  await Promise.all(
+    Array.from({ length: sideBySide }, async () => {
+      for (const item of left) await work(item);
+    }),
+  );
+}

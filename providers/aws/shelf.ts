@@ -1,0 +1,121 @@
+import { isEqual } from '../../src/core/equal.ts';
+
+/** What is known of the things of one kind, by id: a cache of what AWS said and of what we wrote, never the truth. */
+export interface Shelf<T> {
+  get(id: string): T | undefined;
+  values(): Iterable<T>;
+  readonly size: number;
+  /** Grows with every change: what is made from all of them is made again then. */
+  readonly revision: number;
+  /** Name -> id, of all that the lists had, ours or not. */
+  readonly names: ReadonlyMap<string, string>;
+  /** Those whose `owners` has this one. */
+  of(owner: string): readonly T[];
+  /** A write of ours that AWS has confirmed: it counts against lists that may not show it yet. `undefined`: deleted. */
+  wrote(id: string, value: T | undefined): void;
+  /** Changes with each write of ours: a read that was sent before is older than what is known. */
+  stampOf(id: string): number;
+  /** What a read of this one thing said. */
+  read(id: string, value: T | undefined): void;
+  /** A write of ours whose outcome is unknown: the next list is believed, whatever it says. */
+  doubt(id: string): void;
+  /** A whole list, whose request was sent at `sentMs`. `make` gets what is known; it is absent for what only holds a name. */
+  listed(sentMs: number, rows: readonly Row<T>[]): void;
+}
+export interface Row<T> {
+  readonly id: string;
+  readonly name: string;
+  readonly make?: (known: T | undefined) => T;
+}
+export interface ShelfOptions<T> {
+  readonly nowMs: () => number;
+  readonly nameOf: (value: T) => string;
+  readonly ownersOf: (value: T) => readonly string[];
+  /** What we wrote, with what a list that may not know of it says of the things that we do not write. */
+  readonly settle: (known: T, listed: T) => T;
+}
+
+/** AWS's lists lag behind its writes by a few seconds; for so long what we wrote is what is there. */
+const LAG_MS = 10_000;
+
+export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions<T>): Shelf<T> {
+  const things = new Map<string, T>();
+  const names = new Map<string, string>();
+  const owned = new Map<string, Set<string>>(); // owner -> ids
+  const stamps = new Map<string, number>(); // id -> writes of ours, of things that exist
+  const writtenMs = new Map<string, number>(); // id -> end of our last write of it, of things that are gone as well
+
+  let revision = 0;
+
+  function put(id: string, value: T): void {
+    const old = things.get(id);
+    if (old !== undefined && isEqual(old, value)) return; // who compares by identity sees no change
+    revision += 1;
+    if (old !== undefined) unlink(id, old);
+    things.set(id, value);
+    names.set(nameOf(value), id);
+    for (const owner of ownersOf(value)) owned.set(owner, (owned.get(owner) ?? new Set()).add(id));
+  }
+
+  function drop(id: string): void {
+    const old = things.get(id);
+    if (old === undefined) return;
+    revision += 1;
+    things.delete(id);
+    stamps.delete(id);
+    unlink(id, old);
+  }
+
+  function unlink(id: string, old: T): void {
+    if (names.get(nameOf(old)) === id) names.delete(nameOf(old));
+    for (const owner of ownersOf(old)) {
+      const ids = owned.get(owner);
+      ids?.delete(id);
+      if (ids?.size === 0) owned.delete(owner);
+    }
+  }
+
+  const isNewer = (id: string, sentMs: number): boolean =>
+    sentMs < (writtenMs.get(id) ?? Number.NEGATIVE_INFINITY) + LAG_MS;
+
+  return {
+    get: (id) => things.get(id),
+    values: () => things.values(),
+    get size() {
+      return things.size;
+    },
+    get revision() {
+      return revision;
+    },
+    names,
+    of: (owner) => [...(owned.get(owner) ?? [])].sort().map((id) => things.get(id) as T),
+    wrote(id, value) {
+      writtenMs.set(id, nowMs());
+      stamps.set(id, (stamps.get(id) ?? 0) + 1);
+      if (value === undefined) drop(id);
+      else put(id, value);
+    },
+    stampOf: (id) => stamps.get(id) ?? 0,
+    read(id, value) {
+      if (value === undefined) drop(id);
+      else put(id, value);
+    },
+    doubt: (id) => void writtenMs.delete(id),
+    listed(sentMs, rows) {
+      const there = new Set<string>();
+      const others = new Map<string, string>();
+      for (const { id, name, make } of rows) {
+        const known = things.get(id);
+        if (known === undefined && isNewer(id, sentMs)) continue; // we deleted it meanwhile
+        there.add(id);
+        if (make === undefined) others.set(name, id);
+        else if (known !== undefined && isNewer(id, sentMs)) put(id, settle(known, make(known)));
+        else put(id, make(known));
+      }
+      for (const id of [...things.keys()]) if (!there.has(id) && !isNewer(id, sentMs)) drop(id);
+      for (const [name, id] of names) if (!things.has(id) && !there.has(id)) names.delete(name);
+      for (const [name, id] of others) names.set(name, id);
+      for (const [id, ms] of writtenMs) if (ms + LAG_MS < sentMs) writtenMs.delete(id);
+    },
+  };
+}

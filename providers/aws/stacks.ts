@@ -1,0 +1,159 @@
+import { defineLoadBalancers } from '../../src/core/define.ts';
+import type {
+  Clock,
+  LoadBalancerParts,
+  LoadBalancers,
+  TargetHealths,
+} from '../../src/core/provider.ts';
+import { createApplier } from './apply.ts';
+import type { AwsClients } from './client.ts';
+import { diff } from './diff.ts';
+import { createFacts } from './facts.ts';
+import { createInterfaces } from './interfaces.ts';
+import { createInterpret } from './interpret.ts';
+import { createAccountLimits } from './limits.ts';
+import { createMirror, type Mirror } from './mirror.ts';
+import type { Act, Desired, Observed, Settings } from './model.ts';
+import { LBC_FINALIZER } from './names.ts';
+import { createNeeds } from './needs.ts';
+import { nodeRulesOf } from './node-rules.ts';
+import { createObserver } from './observe.ts';
+import { createParts, type Parts } from './parts.ts';
+import { plan } from './plan.ts';
+import { progress, specPrint } from './progress.ts';
+import { createTargetHealth, gatesOf } from './target-health.ts';
+import { createWanted, type Wanted } from './wanted.ts';
+
+/** What the load balancers of one cluster stand on. */
+export interface StackOptions {
+  readonly clients: AwsClients;
+  readonly clock: Clock;
+  readonly settings: Settings;
+  readonly region: string;
+  readonly vpcId: string;
+  /** The Services of the cluster, as far as a provider may look at them. */
+  readonly services?: {
+    /** Value of fairlead.dev/observed-spec. */
+    settledPrintOf(key: string): string | undefined;
+    /** It is there and a load balancer, whether or not its spec makes sense. */
+    exists(uid: string): boolean;
+  };
+  /** Instance of a node, by the name of the Node. */
+  readonly instanceOf?: (node: string) => string | undefined;
+}
+
+/** Load balancers of AWS: the parts that the contract suite drives, and what the controller drives. */
+export interface Stacks {
+  readonly parts: LoadBalancerParts<Desired, Observed, Act>;
+  readonly loadBalancers: LoadBalancers;
+  readonly targetHealth: TargetHealths;
+  readonly mirror: Mirror;
+  readonly wanted: Wanted;
+  readonly reads: Parts;
+}
+
+/** Plans of an audit that are made in one go. */
+const TURN = 200;
+
+export function createStacks(options: StackOptions): Stacks {
+  const { clients, clock, settings, region, vpcId, services, instanceOf = () => undefined } = options;
+  const { cluster } = settings;
+  const wanted = createWanted(LBC_FINALIZER);
+  const needs = createNeeds();
+  const facts = createFacts({ clients, clock, vpcId, region });
+  const wantedNames = () => new Set([...wanted.values()].flatMap(({ desired }) => desired.loadBalancerName ?? []));
+  const mirror = createMirror({ clients, clock, cluster, vpcId, wantedNames });
+  const reads = createParts({ clients, mirror, clock });
+  const applier = createApplier({ cluster, clients, mirror, forgetFacts: facts.forget });
+  let isAudited = false; // every Service has been planned once
+  const observer = createObserver({
+    clients,
+    clock,
+    mirror,
+    parts: reads,
+    facts,
+    interfaces: createInterfaces({ clients, clock, vpcId }),
+    accountLimits: createAccountLimits({ clients, clock }),
+    wanted,
+    needs,
+    settings,
+    vpcId,
+    isComplete: () => isAudited,
+    settledPrintOf: (key) => services?.settledPrintOf(key),
+    instanceOf,
+  });
+
+  const parts: LoadBalancerParts<Desired, Observed, Act> = {
+    interpret: createInterpret(settings),
+    plan(spec) {
+      const desired = plan(spec, settings);
+      wanted.plan(spec, desired, specPrint(desired));
+      return desired;
+    },
+    observe: observer.observe,
+    observeAll: observer.observeAll,
+    diff(desired, observed) {
+      if (desired === undefined) leave(observed.uid);
+      else needs.put(desired.uid, nodeRulesOf(desired, observed, settings));
+      return diff(desired, observed, settings);
+    },
+    apply: applier.apply,
+    progress(desired, observed) {
+      const result = progress(desired, observed, settings);
+      const wish = wanted.get(observed.uid);
+      // What AWS does by itself is asked for at the next look, for as long as somebody waits.
+      if (wish !== undefined) wish.isWaiting = result.state === 'pending';
+      return result.state === 'ready' ? { ...result, ...gatesOf(desired, observed) } : result;
+    },
+  };
+  const inner = defineLoadBalancers(parts);
+
+  function leave(uid: string): void {
+    wanted.leave(uid);
+    needs.drop(uid);
+  }
+
+  function isWell(uid: string, well: boolean): void {
+    const wish = wanted.get(uid);
+    if (wish !== undefined) wish.isUnwell = !well;
+  }
+
+  return {
+    parts,
+    mirror,
+    wanted,
+    reads,
+    loadBalancers: {
+      ...inner,
+      async ensure(spec, call) {
+        try {
+          const result = await inner.ensure(spec, call);
+          isWell(spec.uid, result.state === 'ready');
+          return result;
+        } catch (error) {
+          isWell(spec.uid, false);
+          throw error;
+        }
+      },
+      async remove(service, call) {
+        leave(service.uid);
+        return await inner.remove(service, call);
+      },
+      async audit(specs, call) {
+        // All wishes before the first comparison: what one Service needs must not look like what nobody needs.
+        for (const [index, spec] of specs.entries()) {
+          if (index % TURN === TURN - 1) await call.pause?.();
+          try {
+            parts.plan(spec);
+          } catch {
+            // Its verdict tells.
+          }
+        }
+        const audit = await inner.audit(specs, call);
+        isAudited = true;
+        return audit;
+      },
+    },
+    targetHealth: createTargetHealth({ mirror, reads }),
+  };
+}
