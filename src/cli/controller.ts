@@ -2,13 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { createLeader, type LeaderOptions } from '../controllers/leader.ts';
+import { createLeader, type Leader, type LeaderOptions } from '../controllers/leader.ts';
 import type { ControllerOptions } from '../controllers/roster.ts';
+import { webhookResponder } from '../controllers/webhook.ts';
 import { isProviderError } from '../core/errors.ts';
-import type { Cidr } from '../core/provider.ts';
+import type { Cidr, Log } from '../core/provider.ts';
 import { createHealth, type HealthOptions } from '../obs/health.ts';
 import { createLog, type Level } from '../obs/log.ts';
 import { createMetrics } from '../obs/metrics.ts';
+import { type Serving, serve } from '../obs/serve.ts';
 import { systemClock } from '../work/clock.ts';
 import { type Command, type Input, InputError, type Terminal, type Values } from './command.ts';
 import { connect } from './connect.ts';
@@ -32,11 +34,11 @@ export const command: Command = {
   async run(input, terminal) {
     const problems = flagProblems(input);
     if (problems.length > 0) throw new InputError(problems);
-    return await serve(input, terminal);
+    return await work(input, terminal);
   },
 };
 
-async function serve(input: Input, terminal: Terminal): Promise<number> {
+async function work(input: Input, terminal: Terminal): Promise<number> {
   const { flags } = input;
   const log = createLog({ level: flags['log-level'] as Level, destination: terminal.stdout });
   const metrics = createMetrics({ provider: flags['provider'] as string });
@@ -66,6 +68,7 @@ async function serve(input: Input, terminal: Terminal): Promise<number> {
     identity,
     ...leaseOf(flags),
     ...controllerOptions(flags),
+    ...(flags['webhook-cert-file'] === undefined ? {} : { webhook: true as const }),
   });
   const health = await createHealth({
     log,
@@ -76,16 +79,36 @@ async function serve(input: Input, terminal: Terminal): Promise<number> {
     pages: { '/metrics': { contentType: metrics.contentType, text: () => metrics.text() } },
     ...servingOf(flags),
   });
+  let webhook: Serving | undefined;
   try {
+    webhook = await serveWebhook(flags, leader, log);
     const end = await leader.run(terminal.signal);
     return end === 'lost' ? 1 : 0;
   } catch (error) {
     if (isProviderError(error) && error.kind === 'invalid') throw new InputError([`${error.message} (${error.code})`]);
     throw error;
   } finally {
+    await webhook?.close();
     await health.close();
     client.close();
   }
+}
+
+/** On every replica, whoever leads. */
+async function serveWebhook(flags: Values, leader: Leader, log: Log): Promise<Serving | undefined> {
+  const [certFile, keyFile] = [flags['webhook-cert-file'], flags['webhook-key-file']] as (string | undefined)[];
+  if (certFile === undefined || keyFile === undefined) return undefined;
+  const host = flags['webhook-bind-address'] as string | undefined;
+  return await serve({
+    respond: webhookResponder(leader.review),
+    posts: true,
+    flag: '--webhook-secure-port',
+    port: flags['webhook-secure-port'] as number,
+    ...(host === undefined ? {} : { host }),
+    tls: { certFile, keyFile, flags: ['--webhook-cert-file', '--webhook-key-file'] },
+    clock: systemClock,
+    log,
+  });
 }
 
 /**

@@ -205,6 +205,21 @@ const servingFlags: readonly Flag[] = [
   },
   { name: 'tls-private-key-file', value: 'FILE', help: 'Its key', parse: parse.text },
   {
+    name: 'webhook-cert-file',
+    value: 'FILE',
+    help: 'Serve the webhook that puts readiness gates on new pods, with this certificate; re-read on change',
+    parse: parse.text,
+  },
+  { name: 'webhook-key-file', value: 'FILE', help: 'Its key', parse: parse.text },
+  { name: 'webhook-bind-address', value: 'IP', help: 'Of the webhook [all addresses]', parse: parse.text },
+  {
+    name: 'webhook-secure-port',
+    value: 'PORT',
+    help: 'Of the webhook',
+    parse: parse.integer(1, 65_535),
+    default: '10270',
+  },
+  {
     name: 'log-level',
     value: 'LEVEL',
     help: 'What is written to standard output, as JSON',
@@ -248,6 +263,9 @@ export function flagProblems(input: Input): readonly string[] {
   }
   if (given.has('tls-cert-file') !== given.has('tls-private-key-file')) {
     problems.push('--tls-cert-file and --tls-private-key-file go together');
+  }
+  if (given.has('webhook-cert-file') !== given.has('webhook-key-file')) {
+    problems.push('--webhook-cert-file and --webhook-key-file go together');
   }
   if (flags['use-service-account-credentials'] === true) {
     problems.push('--use-service-account-credentials=true is not supported: Fairlead has one ServiceAccount');

@@ -15,6 +15,7 @@ import type { Timers } from '../work/clock.ts';
 import { createContext } from './context.ts';
 import { limiterOf } from './limits.ts';
 import { type Controller, type ControllerOptions, createRoster, type Roster, type Shared } from './roster.ts';
+import { createWebhook, type Review } from './webhook.ts';
 
 export interface LeaderOptions extends ControllerOptions {
   readonly client: Client;
@@ -28,6 +29,8 @@ export interface LeaderOptions extends ControllerOptions {
   readonly cluster: string;
   /** Unique to this process: 'host_uuid'. */
   readonly identity: string;
+  /** The webhook for readiness gates is served: its `review` works on every replica. */
+  readonly webhook?: true;
   /** Absent: no election, this process leads from the start (`--leader-elect=false`). */
   readonly lease?: {
     readonly namespace: string;
@@ -46,6 +49,11 @@ export interface Leader {
   run(signal: AbortSignal): Promise<End>;
   /** For /readyz: undefined, or why not. A standby is ready. */
   unready(): string | undefined;
+  /**
+   * Answers the API server about a pod that is created (`webhook`). Undefined: it cannot know yet, because not everything
+   * is read.
+   */
+  review(body: string): Review | undefined;
   /** For /healthz: undefined, or why the leader is not healthy. */
   unhealthy(): string | undefined;
   leads(): boolean;
@@ -69,13 +77,16 @@ export function createLeader(options: LeaderOptions): Leader {
   const { client, clock, random, log, metrics } = options;
   const services = createStore<Service>({ indexes: { uid: ({ metadata }) => [metadata.uid], gated }, onHandlerError });
   const nodes = createStore<Node>({ onHandlerError });
+  const namespaces = createStore<KubeObject>({ onHandlerError });
   const watched: readonly {
     readonly resource: (typeof resources)[keyof typeof resources];
     readonly store: Store<KubeObject>;
   }[] = [
     { resource: resources.services, store: services as unknown as Store<KubeObject> },
     { resource: resources.nodes, store: nodes as unknown as Store<KubeObject> },
+    ...(options.webhook === true ? [{ resource: resources.namespaces, store: namespaces }] : []),
   ];
+  const webhook = createWebhook({ services, namespaces });
   let leadership: Leadership | undefined;
 
   function onHandlerError(error: unknown): void {
@@ -227,6 +238,7 @@ export function createLeader(options: LeaderOptions): Leader {
       const missing = watched.filter(({ store }) => !store.synced).map(({ resource }) => resource.plural);
       return missing.length === 0 ? undefined : `not synced: ${missing.join(', ')}`;
     },
+    review: (body) => (services.synced && namespaces.synced ? webhook.review(body) : undefined),
     unhealthy() {
       if (leadership === undefined || options.lease === undefined) return undefined;
       const silentMs = clock.monotonicMs() - leadership.lastRenewedMs();

@@ -8,6 +8,8 @@ import type { Timers } from '../work/clock.ts';
 export interface Files {
   readonly certFile: string;
   readonly keyFile: string;
+  /** The flags that errors name. Default --tls-cert-file and --tls-private-key-file. */
+  readonly flags?: readonly [cert: string, key: string];
 }
 /** PEM texts that belong together. */
 export interface Pair {
@@ -18,8 +20,10 @@ export interface Pair {
 /** Files are compared, not watched: a mounted Secret is swapped by links that file watchers miss. */
 const LOOK_MS = 10_000;
 
+const FLAGS = ['--tls-cert-file', '--tls-private-key-file'] as const;
+
 /** Reads both files and proves that they fit. Throws FL_SERVE_CERTIFICATE, which names the files. */
-export async function readCertificate({ certFile, keyFile }: Files): Promise<Pair> {
+export async function readCertificate({ certFile, keyFile, flags = FLAGS }: Files): Promise<Pair> {
   try {
     const [cert, key] = await Promise.all([readFile(certFile, 'utf8'), readFile(keyFile, 'utf8')]);
     // createSecureContext alone accepts empty files, as a writer leaves them for a moment: no handshake would succeed.
@@ -30,8 +34,8 @@ export async function readCertificate({ certFile, keyFile }: Files): Promise<Pai
     const why = error instanceof Error ? error.message : String(error);
     throw failure(
       'FL_SERVE_CERTIFICATE',
-      `--tls-cert-file ${certFile} and --tls-private-key-file ${keyFile}: no certificate with its key: ${why}`,
-      { cause: error, field: '--tls-cert-file' },
+      `${flags[0]} ${certFile} and ${flags[1]} ${keyFile}: no certificate with its key: ${why}`,
+      { cause: error, field: flags[0] },
     );
   }
 }
@@ -63,7 +67,7 @@ export function watchCertificate(options: {
       if (ended || (fresh.cert === current.cert && fresh.key === current.key)) return;
       use(fresh);
       current = fresh;
-      log.info({ ...files }, 'certificate replaced');
+      log.info({ certFile: files.certFile, keyFile: files.keyFile }, 'certificate replaced');
     } catch (error) {
       // The first half of a rotation looks like this, too.
       if (!told) log.warn({ err: error }, 'the certificate files do not fit, the last certificate stays in use');

@@ -5,13 +5,15 @@ import type { AddressInfo } from 'node:net';
 import { failure } from '../core/errors.ts';
 import type { Log } from '../core/provider.ts';
 import type { Timers } from '../work/clock.ts';
-import { readCertificate, watchCertificate } from './certificate.ts';
+import { type Files, readCertificate, watchCertificate } from './certificate.ts';
 import type { Answer } from './checks.ts';
 
-/** GET and HEAD only. `undefined`: no such page. A rejection becomes 500 without its text, which is logged. */
+/** `undefined`: no such page. A rejection becomes 500 without its text, which is logged. */
 export type Responder = (asked: Asked) => Promise<Answer | undefined>;
 export interface Asked {
   readonly url: URL;
+  /** Of a POST, as UTF-8; '' of any other. */
+  readonly body: string;
   /** The connection came over the loopback interface. */
   readonly isLocal: boolean;
   readonly authorization: string | undefined;
@@ -26,7 +28,9 @@ export interface ServeOptions {
   /** The flag that an error about the address names. */
   readonly flag: string;
   /** Files; read again when they change. Absent: plain HTTP. */
-  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  readonly tls?: Files;
+  /** POST only. Absent: GET and HEAD only. */
+  readonly posts?: true;
   readonly clock: Timers;
   readonly log: Log;
 }
@@ -39,6 +43,8 @@ export interface Serving {
 
 /** A client that sends its request this slowly is not one of ours. */
 const REQUEST_TIMEOUT_MS = 10_000;
+/** An object has 1.5 MiB at most (etcd), and a review of it not much more. */
+const LONGEST_BODY = 8 * 1024 * 1024;
 
 /**
  * Serves pages over HTTP or HTTPS. Throws FL_SERVE_ADDRESS when the address cannot be had, FL_SERVE_CERTIFICATE when the
@@ -86,9 +92,9 @@ function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }
 
-function toListener({ respond, log }: ServeOptions): RequestListener {
+function toListener({ respond, posts, log }: ServeOptions): RequestListener {
   return (request, response) => {
-    void answer(respond, request)
+    void answer(respond, request, posts === true)
       .catch((error: unknown): Answer => {
         log.warn({ err: error, path: request.url }, 'request failed');
         return text(500, 'Internal error; the log says more.');
@@ -97,13 +103,28 @@ function toListener({ respond, log }: ServeOptions): RequestListener {
   };
 }
 
-async function answer(respond: Responder, request: IncomingMessage): Promise<Answer> {
-  if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'Only GET.');
+async function answer(respond: Responder, request: IncomingMessage, posts: boolean): Promise<Answer> {
+  const { method } = request;
+  if (posts ? method !== 'POST' : method !== 'GET' && method !== 'HEAD')
+    return text(405, posts ? 'Only POST.' : 'Only GET.');
   if (!URL.canParse(request.url ?? '', 'http://host')) return text(400, 'Not a path.');
   const url = new URL(request.url ?? '', 'http://host');
   const { authorization } = request.headers;
-  const page = await respond({ url, authorization, isLocal: isLoopback(request.socket.remoteAddress) });
+  const body = posts ? await bodyOf(request) : '';
+  if (body === undefined) return text(413, `More than ${LONGEST_BODY} bytes.`);
+  const page = await respond({ url, body, authorization, isLocal: isLoopback(request.socket.remoteAddress) });
   return page ?? text(404, 'Not found.');
+}
+
+/** `undefined`: it is too long. What is left of it then is read and dropped, or the client would not see the answer. */
+async function bodyOf(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size <= LONGEST_BODY) chunks.push(chunk);
+  }
+  return size > LONGEST_BODY ? undefined : Buffer.concat(chunks).toString('utf8');
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, contentType, body }: Answer): void {

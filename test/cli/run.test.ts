@@ -47,6 +47,7 @@ test('controller names every problem of its flags at once', async () => {
     '--route-reconciliation-period=10ms',
     '--leader-elect-renew-deadline=20s',
     '--tls-cert-file=x',
+    '--webhook-key-file=x',
     '--use-service-account-credentials',
   ];
   assert.equal(await runCli(argv, terminal), 2);
@@ -54,6 +55,7 @@ test('controller names every problem of its flags at once', async () => {
     'error: --provider is missing; write --provider=onprem',
     'error: --leader-elect-lease-duration must be longer than --leader-elect-renew-deadline',
     'error: --tls-cert-file and --tls-private-key-file go together',
+    'error: --webhook-cert-file and --webhook-key-file go together',
     'error: --use-service-account-credentials=true is not supported: Fairlead has one ServiceAccount',
     'error: --route-reconciliation-period must be at least 1s',
     'error: --controllers: "nope" is none of service, route, cloud-node, cloud-node-lifecycle',

@@ -487,3 +487,32 @@ test("a provider's requests to its backend are counted and timed by the process'
   assert.equal(await replica.metric('fairlead_cloud_requests_total', { ...of, code: 'Busy' }), 1);
   assert.match(await replica.metrics.text(), /fairlead_cloud_request_duration_seconds_sum\{.*"CreateThing"\} 0\.25\n/);
 });
+
+test('with the webhook every replica reads the namespaces, is unready until then, and answers reviews', async (t) => {
+  const rig = createRig(t, { gated: ({ key }) => [`x.dev/${key.split('/')[1]}`] });
+  const labels = { 'elbv2.k8s.aws/pod-readiness-gate-inject': 'enabled' };
+  await rig.user.call({
+    method: 'POST',
+    path: '/api/v1/namespaces',
+    body: { metadata: { name: 'shop', labels } },
+    signal: new AbortController().signal,
+  });
+  await rig.create('web', {}, { namespace: 'shop' });
+  const first = await rig.start({ name: 'one', webhook: true });
+  const slow = { verb: 'list', path: '/namespaces', effect: { kind: 'delay', ms: 5000 } } as const;
+  const second = await rig.start({ name: 'two', webhook: true, faults: [slow] });
+  const review = JSON.stringify({
+    apiVersion: 'admission.k8s.io/v1',
+    request: {
+      uid: 'x',
+      operation: 'CREATE',
+      namespace: 'shop',
+      resource: { group: '', version: 'v1', resource: 'pods' },
+      object: { metadata: { labels: { app: 'web' } }, spec: {} },
+    },
+  });
+  assert.deepEqual([second.leader.review(review), second.leader.unready()], [undefined, 'not synced: namespaces']);
+  await rig.clock.advance(10_000);
+  assert.deepEqual([second.leader.leads(), second.leader.unready()], [false, undefined]);
+  for (const { leader } of [first, second]) assert.equal(leader.review(review)?.response.patchType, 'JSONPatch');
+});

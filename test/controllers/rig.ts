@@ -91,6 +91,7 @@ export interface StartOptions {
   readonly route?: NonNullable<LeaderOptions['route']>;
   readonly lease?: LeaderOptions['lease'] | 'none';
   readonly module?: ProviderModule;
+  readonly webhook?: true;
   readonly providerConfig?: unknown;
   /** Armed before its first request. */
   readonly faults?: readonly Fault[];
