@@ -118,7 +118,10 @@ export function createRoster({ service, route, node, lifecycle, ipam }: Controll
       off('node-route-controller', '--cluster-cidr is empty, so no route could be told to be ours');
     else {
       const recorder = shared.recorder('route_controller');
-      const controller = createRouteController({ ...route, ...shared, routes, recorder });
+      // A provider without instances does not say which providerIDs are its own.
+      const scheme = provider.instances === undefined ? undefined : (provider.instances.scheme ?? provider.name);
+      const own = scheme === undefined ? {} : { scheme };
+      const controller = createRouteController({ ...route, ...shared, ...own, routes, recorder });
       controllers.push({ name: 'node-route-controller', controller });
     }
   }

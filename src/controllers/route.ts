@@ -1,4 +1,5 @@
 import { isEqual } from '../core/equal.ts';
+import { isOfCloud } from '../core/node/provider-id.ts';
 import type { Node } from '../core/objects.ts';
 import type { Cidr } from '../core/provider.ts';
 import type { RouteState } from '../core/route/condition.ts';
@@ -22,6 +23,8 @@ import { createView } from './route/view.ts';
 export interface RouteController {
   /** Lists the routes once, then works on every difference and every change. */
   start(): void;
+  /** Takes no more work; resolves when what runs has ended by itself. */
+  drain(): Promise<void>;
   /** Takes no more work, aborts what runs, resolves when all has ended. */
   close(): Promise<void>;
 }
@@ -65,7 +68,8 @@ export function createRouteController(collaborators: Collaborators): RouteContro
 
   const nextHop = (node: ReturnType<typeof refOf>, family: 'ipv4' | 'ipv6'): string | undefined =>
     routes.nextHop === undefined ? node.providerId : routes.nextHop(node, family);
-  const planner = createPlanner({ nodes, clock, clusterCidrs, nextHop, onPlan: planned });
+  const isOurs = (node: Node): boolean => collaborators.scheme === undefined || isOfCloud(node, collaborators.scheme);
+  const planner = createPlanner({ nodes, clock, clusterCidrs, isOurs, nextHop, onPlan: planned });
   const notices = createNotices(collaborators, (hop) => planner.hops().get(hop));
   const view = createView({
     routes,
@@ -245,7 +249,7 @@ export function createRouteController(collaborators: Collaborators): RouteContro
 
   /** A node that lost its pod CIDRs and still has routes. */
   function ownsLeftovers(node: Node): boolean {
-    if (podCidrsOf(node).length > 0) return false; // planned in a moment
+    if (podCidrsOf(node).length > 0 || !isOurs(node)) return false; // planned in a moment, or never
     const ref = refOf(node);
     const hops = new Set([nextHop(ref, 'ipv4'), nextHop(ref, 'ipv6')]);
     for (const destination of view.destinations())
@@ -287,6 +291,11 @@ export function createRouteController(collaborators: Collaborators): RouteContro
     start() {
       queue.add(ALL);
       void verify();
+    },
+    async drain() {
+      planner.stop();
+      await queue.drain();
+      await conditions.drain();
     },
     async close() {
       stopped.abort(new Error('the route controller is closing'));

@@ -22,6 +22,8 @@ import { type Collaborators, tell } from './parts.ts';
 export interface Conditions {
   /** Look at this node's condition soon. */
   check(name: string): void;
+  /** Takes no more from the store; resolves when what was asked for has ended by itself. */
+  drain(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -145,6 +147,11 @@ export function createConditions(
 
   return {
     check: (name) => queue.add(name),
+    async drain() {
+      unsubscribe();
+      await queue.idle(); // routes that came at last are shown
+      await queue.drain();
+    },
     async close() {
       unsubscribe();
       await queue.close();

@@ -21,6 +21,8 @@ export interface RouteOptions {
 /** What the route controller works with. */
 export interface Collaborators extends Omit<RouteOptions, 'configure'> {
   readonly routes: Routes;
+  /** Of the provider's providerIDs: nodes with another one are left alone. Absent: all nodes are the provider's. */
+  readonly scheme?: string;
   readonly limiter: Limiter;
   readonly nodes: Store<Node>;
   readonly patches: Patches;

@@ -24,13 +24,16 @@ export interface PlannerOptions {
   readonly nodes: Store<Node>;
   readonly clock: Clock & Timers;
   readonly clusterCidrs: readonly Cidr[];
+  /** Absent: all nodes are ours. */
+  readonly isOurs?: (node: Node) => boolean;
   readonly nextHop: (node: NodeRef, family: IpFamily) => string | undefined;
   /** After each plan but the first; `causeMs`: monotonic time of the first event that led to it. */
   readonly onPlan: (now: RoutePlan, before: RoutePlan, causeMs: number) => void;
 }
 
 /** Keeps the wanted routes, by debounced passes over the store. */
-export function createPlanner({ nodes, clock, clusterCidrs, nextHop, onPlan }: PlannerOptions): Planner {
+export function createPlanner(options: PlannerOptions): Planner {
+  const { nodes, clock, clusterCidrs, isOurs = () => true, nextHop, onPlan } = options;
   const hops = new Map<string, NodeName & { readonly seenMs: number }>(); // next hop -> its node
   let plan = emptyPlan;
   let firstMs: number | undefined; // of the events that no plan has seen
@@ -38,7 +41,7 @@ export function createPlanner({ nodes, clock, clusterCidrs, nextHop, onPlan }: P
 
   function make(): void {
     const nowMs = clock.monotonicMs();
-    plan = routePlan(nodes.list(), { clusterCidrs, nextHop });
+    plan = routePlan(nodes.list().filter(isOurs), { clusterCidrs, nextHop });
     for (const { node: name, nodeUid: uid, nextHop: hop } of plan.routes.values())
       if (hop !== undefined) hops.set(hop, { name, uid, seenMs: nowMs });
     for (const [hop, { seenMs }] of hops) if (nowMs - seenMs > REMEMBERED_MS) hops.delete(hop);

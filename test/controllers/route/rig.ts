@@ -2,7 +2,7 @@ import type { TestContext } from 'node:test';
 import { createMemoryCloud, type MemoryCloud, type MemoryCloudOptions } from '../../../providers/memory/cloud.ts';
 import { memoryModule } from '../../../providers/memory/index.ts';
 import type { Condition, Node } from '../../../src/core/objects.ts';
-import type { Cidr, Log, Provider, Routes } from '../../../src/core/provider.ts';
+import type { Cidr, Provider, Routes } from '../../../src/core/provider.ts';
 import { pathOf, resources } from '../../../src/kube/resource.ts';
 import { createRig, type Replica, type Rig, type StartOptions } from '../rig.ts';
 
@@ -29,6 +29,8 @@ export interface RouteRig extends Rig {
   available(name: string): string;
   nodeCondition(name: string): Condition | undefined;
   setCondition(name: string, text: string): Promise<void>;
+  wipeConditions(name: string): Promise<void>;
+  setAddresses(name: string, addresses: readonly string[]): Promise<void>;
 }
 export interface Join {
   readonly providerID?: string;
@@ -98,7 +100,10 @@ export function createRouteRig(
     },
     nodeCondition,
     setCondition,
+    wipeConditions: (name) => patchStatus(name, { conditions: [{ type: 'NetworkUnavailable', $patch: 'delete' }] }),
+    setAddresses: (name, addresses) =>
+      patchStatus(name, {
+        addresses: [{ $patch: 'replace' }, ...addresses.map((address) => ({ type: 'InternalIP', address }))],
+      }),
   };
 }
-
-export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
