@@ -89,6 +89,9 @@ export interface StartOptions {
   readonly name?: string;
   readonly service?: Partial<LeaderOptions['service']>;
   readonly route?: NonNullable<LeaderOptions['route']>;
+  readonly node?: NonNullable<LeaderOptions['node']>;
+  readonly lifecycle?: NonNullable<LeaderOptions['lifecycle']>;
+  readonly ipam?: NonNullable<LeaderOptions['ipam']>;
   readonly lease?: LeaderOptions['lease'] | 'none';
   readonly module?: ProviderModule;
   readonly webhook?: true;
