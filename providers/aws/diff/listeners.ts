@@ -59,11 +59,12 @@ function forwardOf({ port, group }: Pick<PortMatch, 'port' | 'group'>): readonly
 }
 
 function changes(match: Match, port: PortMatch, seen: ObservedListener): readonly Step[] {
-  const { desired, settings, balancer } = match;
+  const { desired, settings, stack } = match;
   const wanted = port.port.listener;
   refuseForeign(match, seen);
   // AWS: "You can't change the protocol to UDP, TCP_UDP, QUIC, or TCP_QUIC if dual-stack mode is enabled."
-  const isDualstack = balancer.seen?.ipAddressType === 'dualstack';
+  // The address type is changed before listeners are.
+  const isDualstack = stack.loadBalancer.ipAddressType === 'dualstack';
   if (wanted.protocol !== seen.protocol && isUdpLike(wanted.protocol) && isDualstack) {
     return [closing(match, seen, 'shape', `becomes ${wanted.protocol}`), ...opening(match, port, 'replaces it')];
   }

@@ -6,7 +6,7 @@ import { nodeGroupsOf, rulesOf } from '../node-rules.ts';
 import { limitOf } from '../quotas.ts';
 import { ALL_PORTS, isGroup } from '../rules.ts';
 import type { Match } from './match.ts';
-import { authorize, isBackendFree, revoke } from './security.ts';
+import { authorize, leavingGroups, revoke } from './security.ts';
 import type { Step } from './stages.ts';
 
 /**
@@ -15,16 +15,15 @@ import type { Step } from './stages.ts';
  * written again, so that a restart, which does not know all Services yet, writes nothing.
  */
 export function nodeAccessSteps(match: Match): readonly Step[] {
-  const { desired, observed, settings, stack, surplusSecurityGroups } = match;
+  const { desired, observed, settings, stack } = match;
   const { groups } = nodeGroupsOf(desired, observed.facts, settings);
   const needs = rulesOf(stack, groups, observed, settings);
   const byGroup = Map.groupBy(needs, ({ group }) => group);
-  const leaving = new Set(surplusSecurityGroups.map(({ id }) => id));
-  const isBackendGoing = !stack.loadBalancer.securityGroups.includes('backend') && isBackendFree(observed);
-  if (isBackendGoing && match.backend.seen !== undefined) leaving.add(match.backend.seen.id);
+  const leaving = new Set(leavingGroups(match));
+  const serving = new Set(match.old.flatMap(({ securityGroups }) => securityGroups));
   return [...observed.shared.nodeGroups].flatMap(([group, seen]) => {
     const own = byGroup.get(group) ?? [];
-    const { add, remove } = changeOf({ match, group, seen, own, leaving });
+    const { add, remove } = changeOf({ match, group, seen, own, leaving, serving });
     const ref: Ref = { resource: '', name: group, id: group };
     const isFull = seen.length + add.length > limitOf(observed.facts, 'rules-per-security-group');
     // Before the load balancer's groups change, its packets must be let in from the new ones.
@@ -43,9 +42,11 @@ interface GroupChange {
   readonly own: readonly NodeRule[];
   /** Source groups that are about to be deleted. */
   readonly leaving: ReadonlySet<string>;
+  /** Source groups of load balancers that are being replaced. */
+  readonly serving: ReadonlySet<string>;
 }
 
-function changeOf({ match, group, seen, own, leaving }: GroupChange): {
+function changeOf({ match, group, seen, own, leaving, serving }: GroupChange): {
   readonly add: readonly Rule[];
   readonly remove: readonly ObservedRule[];
 } {
@@ -63,7 +64,7 @@ function changeOf({ match, group, seen, own, leaving }: GroupChange): {
     const there = seen.filter((rule) => isSameWay(rule, first));
     const isTooWide = (rule: PortRange): boolean => complete && isAll(rule) && !isAll(wanted);
     if (same.every((rule) => there.some((has) => holds(has, rangeOf(rule)) && !isTooWide(has)))) continue;
-    const old = ours.filter((rule) => isSameWay(rule, first) && !isTooWide(rule));
+    const old = isGroup(first.source) ? ours.filter((rule) => isSameWay(rule, first) && !isTooWide(rule)) : [];
     add.push(toRule(first, hull([wanted, ...old]) as PortRange));
   }
   return { add, remove: ours.filter((rule) => isStale(rule)) };
@@ -73,6 +74,7 @@ function changeOf({ match, group, seen, own, leaving }: GroupChange): {
     const source = 'group' in rule.source ? rule.source.group : 'cidr' in rule.source ? rule.source.cidr : undefined;
     if (source === undefined || (rule.protocol !== 'tcp' && rule.protocol !== 'udp')) return false;
     if (leaving.has(source)) return true;
+    if (serving.has(source) && !keep.has(needKey(asNeed(rule, group, source)))) return false;
     const need = asNeed(rule, group, source);
     const wider = add.find((each) => sourceOf(each) === source && each.protocol === rule.protocol && holds(each, rule));
     if ('group' in rule.source && wider !== undefined) return true;

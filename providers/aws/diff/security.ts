@@ -1,6 +1,6 @@
 import type { ObservedRule, ObservedSecurityGroup, Ref, Rule, RuleOf } from '../model.ts';
 import { backendName, backendTags, LBC_TAG, RESOURCE, ruleDescription, TAG } from '../names.ts';
-import { foreign } from '../ownership.ts';
+import { foreign, resourceOf } from '../ownership.ts';
 import { limitOf } from '../quotas.ts';
 import { keyOf } from '../rules.ts';
 import { groupRef } from './balancer.ts';
@@ -149,14 +149,28 @@ export function isBackendFree({ shared }: Pick<Match['observed'], 'shared'>): bo
   return backend.group !== undefined && complete && backend.users === 0 && !backend.wanted;
 }
 
-function unusedBackendSteps(match: Match): readonly Step[] {
-  return isBackendFree(match.observed) ? [groupDeletion(match.backend.ref, 'shared', 'no load balancer uses it')] : [];
+/** Ids of the groups that go in this pass: who still attaches one keeps it. */
+export function leavingGroups(match: Match): readonly string[] {
+  const { surplusSecurityGroups, old, backend, stack, observed } = match;
+  const attached = new Set(old.flatMap(({ securityGroups }) => securityGroups));
+  const isBackendGoing = !stack.loadBalancer.securityGroups.includes('backend') && isBackendFree(observed);
+  const ids = [...surplusSecurityGroups, ...(isBackendGoing && backend.seen !== undefined ? [backend.seen] : [])];
+  return ids.map(({ id }) => id).filter((id) => !attached.has(id));
 }
 
-function surplusSteps({ surplusSecurityGroups }: Match): readonly Step[] {
-  return surplusSecurityGroups.map(({ name, id, tags }) =>
-    groupDeletion({ resource: tags[TAG.resource] ?? '', name, id }, 'unlink', 'the load balancer has other groups'),
-  );
+function unusedBackendSteps(match: Match): readonly Step[] {
+  const { ref } = match.backend;
+  if (ref.id === undefined || !leavingGroups(match).includes(ref.id)) return [];
+  return [groupDeletion(ref, 'shared', 'no load balancer uses it')];
+}
+
+function surplusSteps(match: Match): readonly Step[] {
+  const leaving = new Set(leavingGroups(match));
+  return match.surplusSecurityGroups
+    .filter(({ id }) => leaving.has(id))
+    .map(({ name, id, tags }) =>
+      groupDeletion({ resource: resourceOf(tags) ?? '', name, id }, 'unlink', 'the load balancer has other groups'),
+    );
 }
 
 export function groupDeletion(group: Ref, at: 'unlink' | 'shared', reason: string): Step {
