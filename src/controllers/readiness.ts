@@ -1,6 +1,6 @@
 import { failure } from '../core/errors.ts';
 import { keyOf, type Pod, type Service } from '../core/objects.ts';
-import type { Call, TargetHealths } from '../core/provider.ts';
+import type { Call, Clock, Log, TargetHealths } from '../core/provider.ts';
 import {
   closedGates,
   gatesIn,
@@ -13,22 +13,43 @@ import {
 import { gatesOf, namedGates } from '../core/readiness/gates.ts';
 import { classify } from '../kube/classify.ts';
 import { createDeadline } from '../kube/deadline.ts';
+import type { Patches } from '../kube/patch.ts';
 import { isNotFound } from '../kube/request.ts';
 import { resources } from '../kube/resource.ts';
 import type { Store } from '../kube/store.ts';
+import type { Metrics } from '../obs/metrics.ts';
 import { exponential } from '../work/backoff.ts';
+import type { Timers } from '../work/clock.ts';
+import type { Limiter } from '../work/limit.ts';
 import { createLoop } from '../work/loop.ts';
 import { createQueue, type Outcome } from '../work/queue.ts';
 import { inTurns } from '../work/turns.ts';
 import type { Pods } from './pods.ts';
-import type { Controller, Shared } from './roster.ts';
 
-type Needed = 'clock' | 'random' | 'log' | 'metrics' | 'patches' | 'limiter' | 'leads' | 'leadership';
-export interface ReadinessCollaborators extends Pick<Shared, Needed> {
+export interface ReadinessCollaborators {
   /** Indexed by 'gated': the namespace of those that show gates. */
   readonly services: Store<Service>;
   readonly pods: Pods;
   readonly targetHealth: TargetHealths;
+  readonly patches: Patches;
+  /** The provider's. */
+  readonly limiter: Limiter;
+  readonly clock: Clock & Timers;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Asked before every write, by the monotonic clock. */
+  readonly leads: () => boolean;
+  /** Aborts when leadership is lost. */
+  readonly leadership: AbortSignal;
+}
+
+export interface ReadinessController {
+  start(): void;
+  /** Takes no more work; resolves when what runs has ended by itself. */
+  drain(): Promise<void>;
+  /** Takes no more work, aborts what runs, resolves when all has ended. */
+  close(): Promise<void>;
 }
 
 /** Pods that change within this time are one look at the backend. */
@@ -48,7 +69,7 @@ const POD = 'pod:';
  * Sets the conditions of readiness gates: what the backend says of the pod as a target; True when the load balancer of a
  * gate is gone. Nothing is read, and no pod is watched, before a Service shows gates.
  */
-export function createReadinessController(collaborators: ReadinessCollaborators): Controller {
+export function createReadinessController(collaborators: ReadinessCollaborators): ReadinessController {
   const { services, pods, targetHealth, clock, random, log, metrics, patches, limiter, leadership } = collaborators;
   const gone = new Set<string>(); // 'namespace/gate' that a Service has shown to this process, and shows no more
   const stopped = new AbortController();
