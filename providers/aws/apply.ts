@@ -1,4 +1,4 @@
-import { failure } from '../../src/core/errors.ts';
+import { failure, isProviderError } from '../../src/core/errors.ts';
 import type { Call } from '../../src/core/provider.ts';
 import type { AwsClients, Method } from './client.ts';
 import { awsCode, isNotFound } from './errors.ts';
@@ -26,6 +26,8 @@ export interface ApplierOptions {
 
 /** Names are looked up no longer ago than this before something is created under them (aws.md, trap 1). */
 const LOOK_MS = 5000;
+/** What AWS does not know everywhere yet it knows soon. */
+const LAG_RETRY_MS = 2000;
 
 export function createApplier({ cluster, clients, mirror, forgetFacts }: ApplierOptions): Applier {
   const { loadBalancers, targetGroups, securityGroups } = mirror;
@@ -69,10 +71,28 @@ export function createApplier({ cluster, clients, mirror, forgetFacts }: Applier
         record(act, undefined);
         return;
       }
-      doubt(act);
+      const lags = isLag(act, error);
+      if (!lags && !isRefused(error)) doubt(act);
+      else if (lags) mirror.doubt();
       if (isNotFound(error) || /^Invalid(Subnet|SecurityGroup|Group)/.test(awsCode(error))) forgetFacts();
-      throw lagging(act, error);
+      throw lags ? wait(error) : error;
     }
+  }
+
+  /**
+   * What was just made may be unknown to the next request for a moment, and what a lost answer made may have its name
+   * already. Both are waits.
+   */
+  function isLag(act: Act, error: unknown): boolean {
+    const code = awsCode(error);
+    if (act.kind.startsWith('Create') && /^Duplicate|\.Duplicate$/.test(code)) return true;
+    if (/^(LoadBalancer|TargetGroup|Listener)NotFound$/.test(code)) return true;
+    if (!/^Invalid(Group\.NotFound|GroupId\.|SecurityGroup)/.test(code)) return false;
+    const groups = 'group' in act ? [act.group] : 'securityGroups' in act ? act.securityGroups : [];
+    const sources = 'rules' in act ? act.rules.flatMap(({ source }) => ('group' in source ? [source.group] : [])) : [];
+    return [...groups, ...sources].some(({ id, name }) =>
+      securityGroups.isRecent(id ?? securityGroups.names.get(name) ?? ''),
+    );
   }
 
   /**
@@ -119,6 +139,11 @@ export function createApplier({ cluster, clients, mirror, forgetFacts }: Applier
 
 type RuleAct = Extract<Act, { kind: 'AuthorizeSecurityGroupIngress' | 'RevokeSecurityGroupIngress' }>;
 
+/** AWS may have done it all the same. */
+function isUnanswered(error: unknown): boolean {
+  return !isProviderError(error) || error.kind === 'transient';
+}
+
 /** By name only what is ours: somebody else's of that name is not what was meant. */
 function idOf(
   { id, name }: Ref,
@@ -147,19 +172,9 @@ function isThere(act: RuleAct, error: unknown): boolean {
     : code === 'InvalidPermission.NotFound';
 }
 
-/**
- * What was just made may be unknown to the next request for a moment, and what a lost answer made may have its name
- * already. Both are waits.
- */
-function lagging(act: Act, error: unknown): unknown {
-  const code = awsCode(error);
-  const isOwnGroup = code === 'InvalidGroup.NotFound' && 'group' in act;
-  const isDuplicate = act.kind.startsWith('Create') && /^Duplicate|\.Duplicate$/.test(code);
-  if (
-    !isOwnGroup &&
-    !isDuplicate &&
-    !(isNotFound(error) && !act.kind.startsWith('Delete') && /^(LoadBalancer|TargetGroup|Listener)NotFound$/.test(code))
-  )
-    return error;
-  return failure('FL_AWS_BUSY', (error as Error).message, { cause: error, retryAfterMs: 2000 });
-}
+/** AWS has said no, so nothing has happened. */
+const isRefused = (error: unknown): boolean =>
+  isProviderError(error) && ['denied', 'invalid', 'quota', 'throttled'].includes(error.kind);
+
+const wait = (error: unknown): Error =>
+  failure('FL_AWS_BUSY', (error as Error).message, { cause: error, retryAfterMs: LAG_RETRY_MS });

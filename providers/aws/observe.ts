@@ -1,3 +1,4 @@
+import { failure } from '../../src/core/errors.ts';
 import type { Call, Clock, ServiceRef, Target } from '../../src/core/provider.ts';
 import type { AwsClients } from './client.ts';
 import { loadBalancerOf } from './convert.ts';
@@ -31,6 +32,8 @@ export interface Observer {
    * not known to have been applied are read whole.
    */
   observeAll(call: Call): Promise<readonly { readonly uid: string; readonly observed: Observed }[]>;
+  /** All targets of the Service have been looked for: what is not in the facts' interfaces is on none. */
+  isLocated(observed: Observed): boolean;
 }
 
 export interface ObserverOptions {
@@ -45,8 +48,8 @@ export interface ObserverOptions {
   readonly needs: Needs;
   readonly settings: Settings;
   readonly vpcId: string;
-  /** Every Service has been planned since this process began to write. */
-  readonly isComplete: () => boolean;
+  /** It is known what every Service but this one needs in the groups of nodes. */
+  readonly isComplete: (uid: string) => boolean;
   /** The print of the spec that the Service says it was settled with; absent: it says nothing. */
   readonly settledPrintOf: (key: string) => string | undefined;
   /** Instance of a node, by the name of the Node. */
@@ -64,6 +67,7 @@ export function createObserver(options: ObserverOptions): Observer {
   const { clients, clock, mirror, parts, facts, interfaces, accountLimits, wanted, needs, settings, vpcId } = options;
   const { loadBalancers, targetGroups, securityGroups } = mirror;
   const startedMs = clock.now();
+  const locatedIn = new WeakSet<Observed>();
   let ofGroups = {
     revision: -1,
     facts: [] as Facts['securityGroups'],
@@ -91,6 +95,12 @@ export function createObserver(options: ObserverOptions): Observer {
 
   async function observe(service: ServiceRef, call: Call): Promise<Observed> {
     const wish = wanted.get(service.uid);
+    const unsureMs = wish === undefined ? mirror.unsureMs(service.uid) : 0;
+    if (unsureMs > 0) {
+      throw failure('FL_AWS_BUSY', `${service.key}: the answer to a creation was lost, and lists may not show it yet`, {
+        retryAfterMs: unsureMs,
+      });
+    }
     await mirror.refresh(call, { maxAgeMs: LISTS_MS });
     if (wish?.isWaiting === true) await readStates(ownedBy(service).loadBalancers, call);
     await readParts(service, wish, call);
@@ -152,7 +162,9 @@ export function createObserver(options: ObserverOptions): Observer {
       wish === undefined ? new Map<string, InterfaceFacts>() : locate(wish, call),
       isNew ? accountLimits.read(call) : accountLimits.known,
     ]);
-    return observedOf(service, wish, { vpc, located, limits });
+    const observed = observedOf(service, wish, { vpc, located, limits });
+    locatedIn.add(observed);
+    return observed;
   }
 
   /** Interfaces are asked for where we keep rules for them. */
@@ -209,7 +221,12 @@ export function createObserver(options: ObserverOptions): Observer {
     ofGroups = {
       revision: securityGroups.revision,
       facts: all.map(({ id, vpcId: vpc, name, tags }) => ({ id, vpcId: vpc, name, tags })),
-      rules: new Map(all.flatMap(({ id, rules }) => (rules === 'unread' ? [] : [[id, rules] as const]))),
+      // Ours are those of load balancers, not of nodes.
+      rules: new Map(
+        all.flatMap(({ id, rules, tags }) =>
+          rules === 'unread' || tags[TAG.cluster] !== undefined ? [] : [[id, rules] as const],
+        ),
+      ),
     };
     return ofGroups;
   }
@@ -232,7 +249,9 @@ export function createObserver(options: ObserverOptions): Observer {
       },
       nodeGroups,
       needs,
-      complete: options.isComplete(),
+      get complete() {
+        return options.isComplete(uid);
+      },
     };
   }
 
@@ -262,7 +281,7 @@ export function createObserver(options: ObserverOptions): Observer {
     }));
   }
 
-  return { observe, observeAll };
+  return { observe, observeAll, isLocated: (observed) => locatedIn.has(observed) };
 }
 
 /** Pods by their address, which is on an interface of its node or, on other networks, behind the node itself. */

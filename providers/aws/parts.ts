@@ -61,7 +61,7 @@ export function createParts({
 
   /** Puts what was read into what is known now, which may be more than it was when the request was sent. */
   async function into<T extends { readonly arn: string }>(
-    shelf: Pick<Shelf<T>, 'get' | 'read' | 'stampOf'>,
+    shelf: Pick<Shelf<T>, 'get' | 'read' | 'stampOf' | 'isRecent'>,
     arn: string,
     ask: () => Promise<(now: T) => T>,
   ): Promise<void> {
@@ -73,6 +73,8 @@ export function createParts({
       if (now !== undefined && shelf.stampOf(arn) === before) shelf.read(arn, change(now));
     } catch (error) {
       if (!isNotFound(error)) throw error;
+      // What we have just made is unknown to some reads for a moment: no absence, it stays as it is, unread at first.
+      if (shelf.get(arn) !== undefined && shelf.isRecent(arn)) return;
       shelf.read(arn, undefined);
       mirror.doubt();
     }
@@ -193,10 +195,11 @@ export function createParts({
     });
   }
 
-  const isMoving = ({ arn, targets }: ObservedTargetGroup): boolean =>
+  const isMoving = ({ arn, targets, loadBalancers: users }: ObservedTargetGroup): boolean =>
     targets === 'unread' ||
     (clock.monotonicMs() - (lookedMs.get(arn) ?? Number.NEGATIVE_INFINITY) >= STALE_MS &&
-      targets.some(({ state }) => state !== 'healthy' && state !== 'unused'));
+      // Unused is what a target stays while its group has no listener; after that it is what it was.
+      targets.some(({ state }) => state !== 'healthy' && (state !== 'unused' || users.length > 0)));
 
   async function readGroup(group: ObservedTargetGroup, depth: Depth, call: Call, how: Priority): Promise<void> {
     const { arn, targets, attributes } = group;

@@ -13,11 +13,13 @@ export interface Shelf<T> {
   of(owner: string): readonly T[];
   /** A write of ours that AWS has confirmed: it counts against lists that may not show it yet. `undefined`: deleted. */
   wrote(id: string, value: T | undefined): void;
+  /** We made or wrote it so short a time ago that AWS may not know of it everywhere. */
+  isRecent(id: string): boolean;
   /** Changes with each write of ours: a read that was sent before is older than what is known. */
   stampOf(id: string): number;
   /** What a read of this one thing said. */
   read(id: string, value: T | undefined): void;
-  /** A write of ours whose outcome is unknown: the next list is believed, whatever it says. */
+  /** A write of ours whose outcome is unknown: what the next list says of it is believed; not that it is not there, if we have just made it. */
   doubt(id: string): void;
   /** A whole list, whose request was sent at `sentMs`. `make` gets what is known; it is absent for what only holds a name. */
   listed(sentMs: number, rows: readonly Row<T>[]): void;
@@ -36,7 +38,7 @@ export interface ShelfOptions<T> {
 }
 
 /** AWS's lists lag behind its writes by a few seconds; for so long what we wrote is what is there. */
-const LAG_MS = 10_000;
+export const LAG_MS = 10_000;
 
 export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions<T>): Shelf<T> {
   const things = new Map<string, T>();
@@ -44,6 +46,8 @@ export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions
   const owned = new Map<string, Set<string>>(); // owner -> ids
   const stamps = new Map<string, number>(); // id -> writes of ours, of things that exist
   const writtenMs = new Map<string, number>(); // id -> end of our last write of it, of things that are gone as well
+
+  const madeMs = new Map<string, number>(); // id -> end of our write that made it
 
   let revision = 0;
 
@@ -63,6 +67,7 @@ export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions
     revision += 1;
     things.delete(id);
     stamps.delete(id);
+    madeMs.delete(id);
     unlink(id, old);
   }
 
@@ -77,6 +82,8 @@ export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions
 
   const isNewer = (id: string, sentMs: number): boolean =>
     sentMs < (writtenMs.get(id) ?? Number.NEGATIVE_INFINITY) + LAG_MS;
+  const isNewborn = (id: string, sentMs: number): boolean =>
+    sentMs < (madeMs.get(id) ?? Number.NEGATIVE_INFINITY) + LAG_MS;
 
   return {
     get: (id) => things.get(id),
@@ -91,13 +98,19 @@ export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions
     of: (owner) => [...(owned.get(owner) ?? [])].sort().map((id) => things.get(id) as T),
     wrote(id, value) {
       writtenMs.set(id, nowMs());
+      if (value !== undefined && !things.has(id)) madeMs.set(id, nowMs());
       stamps.set(id, (stamps.get(id) ?? 0) + 1);
       if (value === undefined) drop(id);
       else put(id, value);
     },
+    isRecent: (id) => isNewer(id, nowMs()) || isNewborn(id, nowMs()),
     stampOf: (id) => stamps.get(id) ?? 0,
     read(id, value) {
-      if (value === undefined) drop(id);
+      if (value === undefined && things.has(id)) {
+        drop(id);
+        // A list that has it is believed: it is no deletion of ours that it does not know of.
+        writtenMs.delete(id);
+      } else if (value === undefined) return;
       else put(id, value);
     },
     doubt: (id) => void writtenMs.delete(id),
@@ -112,10 +125,11 @@ export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions
         else if (known !== undefined && isNewer(id, sentMs)) put(id, settle(known, make(known)));
         else put(id, make(known));
       }
-      for (const id of [...things.keys()]) if (!there.has(id) && !isNewer(id, sentMs)) drop(id);
+      for (const id of [...things.keys()])
+        if (!there.has(id) && !isNewer(id, sentMs) && !isNewborn(id, sentMs)) drop(id);
       for (const [name, id] of names) if (!things.has(id) && !there.has(id)) names.delete(name);
       for (const [name, id] of others) names.set(name, id);
-      for (const [id, ms] of writtenMs) if (ms + LAG_MS < sentMs) writtenMs.delete(id);
+      for (const map of [writtenMs, madeMs]) for (const [id, ms] of map) if (ms + LAG_MS < sentMs) map.delete(id);
     },
   };
 }

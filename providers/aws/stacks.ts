@@ -1,10 +1,5 @@
 import { defineLoadBalancers } from '../../src/core/define.ts';
-import type {
-  Clock,
-  LoadBalancerParts,
-  LoadBalancers,
-  TargetHealths,
-} from '../../src/core/provider.ts';
+import type { Clock, LoadBalancerParts, LoadBalancers, TargetHealths } from '../../src/core/provider.ts';
 import { createApplier } from './apply.ts';
 import type { AwsClients } from './client.ts';
 import { diff } from './diff.ts';
@@ -12,9 +7,9 @@ import { createFacts } from './facts.ts';
 import { createInterfaces } from './interfaces.ts';
 import { createInterpret } from './interpret.ts';
 import { createAccountLimits } from './limits.ts';
-import { createMirror, type Mirror } from './mirror.ts';
+import { ANY, createMirror, type Mirror } from './mirror.ts';
 import type { Act, Desired, Observed, Settings } from './model.ts';
-import { LBC_FINALIZER } from './names.ts';
+import { LBC_FINALIZER, TAG } from './names.ts';
 import { createNeeds } from './needs.ts';
 import { nodeRulesOf } from './node-rules.ts';
 import { createObserver } from './observe.ts';
@@ -65,7 +60,7 @@ export function createStacks(options: StackOptions): Stacks {
   const mirror = createMirror({ clients, clock, cluster, vpcId, wantedNames });
   const reads = createParts({ clients, mirror, clock });
   const applier = createApplier({ cluster, clients, mirror, forgetFacts: facts.forget });
-  let isAudited = false; // every Service has been planned once
+  const known = new Set<string>(); // uids whose needs are in the index, also those that need nothing any more
   const observer = createObserver({
     clients,
     clock,
@@ -78,7 +73,7 @@ export function createStacks(options: StackOptions): Stacks {
     needs,
     settings,
     vpcId,
-    isComplete: () => isAudited,
+    isComplete,
     settledPrintOf: (key) => services?.settledPrintOf(key),
     instanceOf,
   });
@@ -94,7 +89,7 @@ export function createStacks(options: StackOptions): Stacks {
     observeAll: observer.observeAll,
     diff(desired, observed) {
       if (desired === undefined) leave(observed.uid);
-      else needs.put(desired.uid, nodeRulesOf(desired, observed, settings));
+      else learnNeeds(desired, observed);
       return diff(desired, observed, settings);
     },
     apply: applier.apply,
@@ -111,6 +106,23 @@ export function createStacks(options: StackOptions): Stacks {
   function leave(uid: string): void {
     wanted.leave(uid);
     needs.drop(uid);
+    known.add(uid);
+  }
+
+  /** Where its targets are was not asked in an audit: then it is not known what it needs, only that this is part of it. */
+  function learnNeeds(desired: Desired, observed: Observed): void {
+    const isLocated = observer.isLocated(observed);
+    if (!isLocated && known.has(desired.uid)) return;
+    needs.put(desired.uid, nodeRulesOf(desired, observed, settings));
+    if (isLocated) known.add(desired.uid);
+  }
+
+  /** Of all that have something in AWS. What no Service has any more needs nothing. */
+  function isComplete(uid: string): boolean {
+    return mirror.targetGroups.of(ANY).every(({ tags }) => {
+      const owner = tags[TAG.uid] ?? '';
+      return owner === uid || known.has(owner) || services?.exists(owner) === false;
+    });
   }
 
   function isWell(uid: string, well: boolean): void {
@@ -149,9 +161,7 @@ export function createStacks(options: StackOptions): Stacks {
             // Its verdict tells.
           }
         }
-        const audit = await inner.audit(specs, call);
-        isAudited = true;
-        return audit;
+        return await inner.audit(specs, call);
       },
     },
     targetHealth: createTargetHealth({ mirror, reads }),

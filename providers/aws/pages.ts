@@ -1,0 +1,19 @@
+/** All pages of a paged read, in their order. `ask` gets the marker of the next one, none for the first. */
+export async function pages<Page>(
+  ask: (marker: string | undefined) => Promise<Page>,
+  next: (page: Page) => string | undefined,
+): Promise<readonly Page[]> {
+  const all: Page[] = [];
+  let marker: string | undefined;
+  do {
+    const page = await ask(marker);
+    all.push(page);
+    marker = next(page);
+  } while (marker !== undefined && marker !== '');
+  return all;
+}
+
+/** In pieces of at most `size`. */
+export function chunksOf<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, at) => items.slice(at * size, (at + 1) * size));
+}
