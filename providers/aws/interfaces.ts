@@ -42,18 +42,17 @@ export function createInterfaces({
   const askedMs = new Map<string, number>(); // target id -> monotonic ms of the last question
 
   /** Instances by their primary interface; addresses by whichever has them. One batch for each kind of filter. */
-  const batch = (
-    filter: string,
-    keysOf: (row: NetworkInterface) => readonly string[],
-    more: readonly { Name: string; Values: string[] }[] = [],
-  ) =>
+  const batch = (filter: string, keysOf: (row: NetworkInterface) => readonly string[]) =>
     createBatch<string, InterfaceFacts>({
       size: VALUES,
       waitMs: WAIT_MS,
       clock,
       async send(ids, call) {
         const wanted = new Set(ids);
-        const Filters = [{ Name: 'vpc-id', Values: [vpcId] }, { Name: filter, Values: [...ids] }, ...more];
+        const Filters = [
+          { Name: 'vpc-id', Values: [vpcId] },
+          { Name: filter, Values: [...ids] },
+        ];
         const all = await pages(
           (token) =>
             clients.ec2.describeNetworkInterfaces(
@@ -72,10 +71,9 @@ export function createInterfaces({
         );
       },
     });
-  const instances = batch(
-    'attachment.instance-id',
-    ({ Attachment }) => (Attachment?.InstanceId === undefined ? [] : [Attachment.InstanceId]),
-    [{ Name: 'attachment.device-index', Values: ['0'] }],
+  // Not by the filter for the index: moto has none.
+  const instances = batch('attachment.instance-id', ({ Attachment: { InstanceId, DeviceIndex } = {} }) =>
+    InstanceId === undefined || DeviceIndex !== 0 ? [] : [InstanceId],
   );
   const ipv4 = batch('addresses.private-ip-address', ({ PrivateIpAddresses = [] }) =>
     PrivateIpAddresses.flatMap(({ PrivateIpAddress }) => PrivateIpAddress ?? []),
