@@ -7,8 +7,14 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** What commands read at run time (src/cli/assets.ts). */
 const assets = ['deploy/crds', 'deploy/kustomize', 'deploy/examples'];
 
+/**
+ * How Node runs the bundle, in the image too. The young generation would grow to 128 MB and stay there: that much memory for
+ * nothing. With 1 MB of it a burst spends a third of its time on collecting garbage; beyond 8 MB nothing is gained.
+ */
+export const nodeFlags: readonly string[] = ['--max-semi-space-size=8'];
+
 /** Statically imported packages would load before the check of the Node version: hence a launcher without imports. */
-const launcher = `#!/usr/bin/env node
+const launcher = `#!/usr/bin/env -S node ${nodeFlags.join(' ')}
 const [major] = process.versions.node.split('.').map(Number);
 if (major < 24) {
   process.stderr.write(\`fairlead needs Node 24 or newer, found \${process.versions.node}\\n\`);

@@ -3,4 +3,4 @@ FROM node:24-bookworm-slim
 COPY dist /fairlead
 USER 65532:65532
 ENV NODE_ENV=production
-ENTRYPOINT ["node", "/fairlead/fairlead.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=8", "/fairlead/fairlead.js"]

@@ -44,7 +44,6 @@ async function work(input: Input, terminal: Terminal): Promise<number> {
   const metrics = createMetrics({ provider: flags['provider'] as string });
   const client = connect(flags, terminal, metrics.client);
   const module = await loadProvider(flags['provider'] as string, terminal.cwd);
-  keepYoungGenerationSmall();
   const identity = `${hostname()}_${randomUUID()}`;
   log.info(
     {
@@ -118,14 +117,6 @@ async function serveWebhook(flags: Values, leader: Leader, log: Log): Promise<Se
 function giveBackMemory(): void {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
-}
-
-/**
- * The young generation would grow to 32 MB and stay there: 30 MB of memory for nothing. Only once everything is loaded:
- * another set of flags makes Node compile its own modules anew, half a second of start.
- */
-function keepYoungGenerationSmall(): void {
-  setFlagsFromString('--semi-space-growth-factor=1');
 }
 
 function leaseOf(flags: Values): Pick<LeaderOptions, 'lease'> {

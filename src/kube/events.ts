@@ -63,7 +63,7 @@ const QPS = 200;
 /** Other writes have ended when there was none for this long. */
 const QUIET_MS = 20;
 /** So often one goes out even when the other writes never end. */
-const TRICKLE_MS = 50;
+const TRICKLE_MS = 200;
 /** The API server refuses more in its newer Event API; people read less. */
 const MESSAGE_LIMIT = 1024;
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { nodeFlags } from '../../deploy/build.ts';
 import type { Client } from '../../src/kube/request.ts';
 import { type Api, freePort } from '../kube/cluster.ts';
 import type { Guarded, Running } from '../kube/guard.ts';
