@@ -37,6 +37,7 @@ export async function startController(
   const program = guard.start(name, 'env', [
     ...Object.entries(env).map(([key, value]) => `${key}=${value}`),
     process.execPath,
+    ...nodeFlags,
     launcher,
     'controller',
     `--provider=${provider}`,
@@ -82,8 +83,8 @@ export async function startController(
   return controller;
 }
 
-/** As many status patches as the server takes, 32 side by side, on Services that exist; per second. */
-export async function statusPatchRate(client: Client, names: readonly string[]): Promise<number> {
+/** As many status patches as the server takes, 32 side by side, on Services that exist, to an address that is new; per second. */
+export async function statusPatchRate(client: Client, names: readonly string[], ip: string): Promise<number> {
   const signal = new AbortController().signal;
   const startMs = performance.now();
   let next = 0;
@@ -95,7 +96,7 @@ export async function statusPatchRate(client: Client, names: readonly string[]):
           method: 'PATCH',
           path: `/api/v1/namespaces/default/services/${names[index]}/status`,
           contentType: 'application/merge-patch+json',
-          body: { status: { loadBalancer: { ingress: [{ ip: '198.51.100.1' }] } } },
+          body: { status: { loadBalancer: { ingress: [{ ip }] } } },
           signal,
         });
       }
