@@ -128,9 +128,7 @@ async function waiting(metallbRate: number | undefined, parts: ReadonlySet<strin
   const bench = await prepare();
   const count = Number(process.env['BENCH_WAITING'] ?? 10_000);
   const names = Array.from({ length: count }, (_, index) => `wait-${index}`);
-  const created = process.env['ETCD_SEED']
-    ? { creationMs: 1 }
-    : await load({ client: bench.client, count, writers: 16, prefix: 'wait-' });
+  const created = await load({ client: bench.client, count, writers: 16, prefix: 'wait-' });
   say(`create ${count} Services, 16 writers, no controller`, perSecond(count, created.creationMs));
   const rate = await patchRate(bench);
   say("the server's own rate of bare status patches, with those there", `${rate.toFixed(0)}/s`);
