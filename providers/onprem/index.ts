@@ -19,6 +19,7 @@ import { CLASS, parseConfig } from './config.ts';
 import { withoutAny } from './diff.ts';
 import { judge, type Objection } from './guard.ts';
 import { plan } from './plan.ts';
+import type { Configuration } from './pool-keeper.ts';
 import { annotationsOf, beingReserved, ingressOf, remarksOf } from './progress.ts';
 import { createRuntime, type Runtime } from './runtime.ts';
 import { publishedOf } from './services.ts';
@@ -34,6 +35,8 @@ export interface OnpremProvider extends Provider {
   previewPools(objects: readonly IPAddressPool[], namespaces: readonly KubeObject[]): PoolPreview;
   /** For metrics (metallb_allocator_*) and `fairlead status`. */
   stats(): readonly PoolStats[];
+  /** How the pools' configuration fares (metallb_k8s_client_*). */
+  configuration(): Configuration;
   /** Why the pools in the cluster are not those in use; empty when they are. */
   objections(): readonly Objection[];
   /** Services that wait for an address. */
@@ -87,6 +90,7 @@ export async function create(context: ProviderContext): Promise<OnpremProvider> 
       }
     },
     stats: () => allocator.pools.flatMap(({ name }) => ({ pool: name, ...allocator.counts(name) }) as PoolStats),
+    configuration: () => keeper.configuration(),
     objections: () => keeper.objections,
     waiting: () => waiting.size,
     close: async () => lifetime.end(),

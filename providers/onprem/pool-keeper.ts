@@ -22,6 +22,17 @@ export interface PoolKeeper {
   readonly objections: readonly Objection[];
   /** The objects in use. */
   readonly good: readonly IPAddressPool[];
+  /** For metrics (metallb_k8s_client_*). */
+  configuration(): Configuration;
+}
+export interface Configuration {
+  /** Looks at the pools since the start, and how many of them had objections. */
+  readonly updates: number;
+  readonly errors: number;
+  /** There are pools to decide by. */
+  readonly loaded: boolean;
+  /** The pools in the cluster are not those in use. */
+  readonly stale: boolean;
 }
 export interface PoolKeeperOptions {
   readonly allocator: Allocator;
@@ -45,6 +56,8 @@ export function createPoolKeeper(options: PoolKeeperOptions): PoolKeeper {
   let good: readonly IPAddressPool[] | undefined;
   let objections: readonly Objection[] = [];
   let isDue = false;
+  let updates = 0;
+  let errors = 0;
 
   const live = () => pools.list() as readonly IPAddressPool[];
   const spaces = () => namespaces.list() as readonly KubeObject[];
@@ -52,6 +65,8 @@ export function createPoolKeeper(options: PoolKeeperOptions): PoolKeeper {
   function look(): void {
     const objects = live();
     const judgement = judge({ objects, namespaces: spaces(), namespace }, allocator);
+    updates += 1;
+    if (!judgement.taken) errors += 1;
     if (judgement.taken) {
       good = objects;
       objections = [];
@@ -109,5 +124,6 @@ export function createPoolKeeper(options: PoolKeeperOptions): PoolKeeper {
     get good() {
       return good ?? [];
     },
+    configuration: () => ({ updates, errors, loaded: good !== undefined, stale: objections.length > 0 }),
   };
 }

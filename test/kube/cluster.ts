@@ -99,6 +99,8 @@ export async function findRealApi(scope: Scope, options: RealApiOptions = {}): P
 /** The API server in memory, on a socket in this process; a kill breaks its connections, and it keeps what it stored. */
 export async function sandboxApi(scope: Scope, options: Pick<ApiOptions, 'serviceClusterIpRange'> = {}): Promise<Api> {
   const { createSandboxApi } = await import('../../src/sandbox/api/server.ts');
+  // Before anything is open: it throws for programs that are half there.
+  const kubectl = kubePrograms()?.kubectl;
   const guard = guarded('fairlead-sandbox-');
   const serviceCidrs = options.serviceClusterIpRange?.split(',');
   const sandbox = createSandboxApi({ clock: systemClock, ...(serviceCidrs === undefined ? {} : { serviceCidrs }) });
@@ -106,7 +108,7 @@ export async function sandboxApi(scope: Scope, options: Pick<ApiOptions, 'servic
   const { url } = await sandbox.listen({ port: await freePort() });
   const where: Where = { url, token: 'admin', caFile: '/nonexistent' };
   let isUp = true;
-  const api = apiAt('sandbox', where, guard, kubePrograms()?.kubectl, {
+  const api = apiAt('sandbox', where, guard, kubectl, {
     async kill() {
       if (isUp) await sandbox.kill();
       isUp = false;

@@ -101,3 +101,20 @@ test('a provider that is closed writes nothing more', async () => {
   assert.equal(world.cluster.writes.length, writes);
   await assert.rejects(controller.run('web/a'), /closed/);
 });
+
+test('the metrics of the configuration say whether the pools in the cluster are those in use', async () => {
+  const world = createWorld();
+  world.pool('one', ['10.77.0.0/30']);
+  const controller = await world.controller();
+  await controller.settle();
+  const start = controller.provider.configuration();
+  assert.deepEqual({ ...start, updates: 0 }, { updates: 0, errors: 0, loaded: true, stale: false });
+  world.pool('one', ['rubbish']);
+  await controller.settle();
+  const bad = controller.provider.configuration();
+  assert.deepEqual({ ...bad, updates: 0 }, { updates: 0, errors: 1, loaded: true, stale: true });
+  assert.equal(bad.updates, start.updates + 1);
+  world.pool('one', ['10.77.0.0/29']);
+  await controller.settle();
+  assert.equal(controller.provider.configuration().stale, false);
+});
