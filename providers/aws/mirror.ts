@@ -7,7 +7,7 @@ import { createFlight } from './flight.ts';
 import type { ObservedLoadBalancer, ObservedSecurityGroup, ObservedTargetGroup, Tags } from './model.ts';
 import { LBC_TAG, TAG } from './names.ts';
 import { chunksOf, pages } from './pages.ts';
-import { createShelf, type Row, type Shelf } from './shelf.ts';
+import { createShelf, LAG_MS, type Row, type Shelf } from './shelf.ts';
 
 /**
  * What this process knows of the account: lists that all Services share, with the answers to our own writes on top. It is
@@ -29,6 +29,10 @@ export interface Mirror {
   ): Promise<void>;
   /** The lists may be wrong now: a write has failed, and nobody knows whether it took effect. */
   doubt(): void;
+  /** A creation for this Service has ended without an answer: it may exist although no list shows it yet. */
+  mayHaveMade(uid: string): void;
+  /** So long, in ms, nobody can say that nothing of this Service is there; 0: the lists can. */
+  unsureMs(uid: string): number;
   /** Tags that AWS has taken from us. */
   tagged(arn: string, tags: Tags): void;
   /** They are asked for again with the next lists. */
@@ -83,6 +87,7 @@ export function createMirror({ clients, clock, cluster, vpcId, wantedNames }: Mi
   });
   const securityGroups = createShelf<ObservedSecurityGroup>({ nowMs, nameOf, ownersOf, settle: (known) => known });
   const tags = new Map<string, Tags>(); // ARN -> tags, of everything that was asked
+  const unanswered = new Map<string, number>(); // uid -> monotonic ms of the last creation whose answer was lost
   let version = 0;
   let count = { loadBalancers: 0, targetGroups: 0 };
   let ticket = 0; // grows with each refresh that starts, and each doubt
@@ -292,6 +297,12 @@ export function createMirror({ clients, clock, cluster, vpcId, wantedNames }: Mi
     doubt() {
       ticket += 1;
       doubtTicket = ticket;
+    },
+    mayHaveMade: (uid) => void unanswered.set(uid, nowMs()),
+    unsureMs(uid) {
+      const leftMs = (unanswered.get(uid) ?? Number.NEGATIVE_INFINITY) + LAG_MS - nowMs();
+      if (leftMs <= 0) unanswered.delete(uid);
+      return Math.max(0, leftMs);
     },
     tagged: (arn, now) => void tags.set(arn, now),
     forgetTags: (arn) => void tags.delete(arn),

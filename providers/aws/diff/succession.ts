@@ -33,7 +33,7 @@ const refOf = ({ name, arn }: ObservedLoadBalancer): Ref => ({ resource: RESOURC
 
 function stamp({ observed, balancer }: Match, old: ObservedLoadBalancer): Step {
   const reason = `the status names ${balancer.ref.name} from now on`;
-  const tags = { [TAG.retiring]: String(observed.nowMs) };
+  const tags = { [TAG.retiring]: String(Math.floor(observed.nowMs)) };
   return step('switch', { kind: 'AddTags', target: old.name, reason, on: { loadBalancer: refOf(old) }, tags });
 }
 

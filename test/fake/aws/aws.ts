@@ -76,6 +76,8 @@ export interface FakeAwsOptions extends Partial<Settings> {
   readonly random?: () => number;
   /** Default eu-west-1. */
   readonly region?: string;
+  /** Default 123456789012. */
+  readonly account?: string;
   /** Default a, b and c of the region. */
   readonly zones?: readonly Zone[];
 }
@@ -84,9 +86,10 @@ const ACCOUNT = '123456789012';
 const never = new AbortController().signal;
 
 export function createFakeAws(options: FakeAwsOptions): FakeAws {
-  const { clock, random = () => 1, region = 'eu-west-1', zones = zonesOf(region), ...first } = options;
+  const { clock, random = () => 1, region = 'eu-west-1', account = ACCOUNT, ...rest } = options;
+  const { zones = zonesOf(region), ...first } = rest;
   let settings: Settings = { ...defaults, ...first };
-  const cloud = createCloud({ region, account: ACCOUNT, zones, clock, settings: () => settings });
+  const cloud = createCloud({ region, account, zones, clock, settings: () => settings });
   const throttle = createThrottle(() => clock.monotonicMs());
   const calls: RecordedCall[] = [];
   let count = 0;
@@ -191,7 +194,7 @@ export function createFakeAws(options: FakeAwsOptions): FakeAws {
 
   const fake: FakeAws = {
     region,
-    account: ACCOUNT,
+    account,
     clientOptions: {
       region,
       endpoint: 'http://aws.fake',

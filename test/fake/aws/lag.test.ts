@@ -37,6 +37,20 @@ test('what a write refers to may be unknown for a while; the writes that need no
   await rig.listener(LoadBalancerArn, group);
 });
 
+test('two writes of tags that both look a little back keep each other', async () => {
+  const rig = createRig({ lagMs: { reads: 2000, writes: 500 } });
+  await rig.clock.advance(10_000);
+  const arn = await rig.balancer('a');
+  await rig.clock.advance(10_000);
+  const add = (Key: string) => rig.elb.addTags({ ResourceArns: [arn], Tags: [{ Key, Value: '' }] });
+  await add('a');
+  await add('b');
+  await rig.elb.removeTags({ ResourceArns: [arn], TagKeys: ['a'] });
+  await rig.clock.advance(2000);
+  const { TagDescriptions } = await rig.elb.describeTags({ ResourceArns: [arn] });
+  assert.deepEqual(TagDescriptions?.[0]?.Tags, [{ Key: 'b', Value: '' }]);
+});
+
 test('the tagging API lags on its own', async () => {
   const rig = createRig({ lagMs: { tagging: 5000 } });
   await rig.clock.advance(10_000);

@@ -79,6 +79,10 @@ export function modifyListener(scope: Scope, input: Given<ModifyListenerInput>):
   if (balancer === undefined) throw notFound(old.arn);
   const { Port: port = old.port, Protocol: protocol = old.protocol } = input;
   checkPort(port);
+  // ELBv2 ModifyListener, Protocol.
+  if (protocol !== old.protocol && /UDP|QUIC/.test(protocol) && balancer.ipAddressType === 'dualstack') {
+    throw invalidConfiguration(`The protocol cannot be changed to ${protocol} while the load balancer is dualstack`);
+  }
   const taken = cloud.listeners
     .values()
     .some((one) => one.loadBalancerArn === balancer.arn && one.port === port && one.arn !== old.arn);
@@ -136,7 +140,7 @@ function settled(scope: Scope, balancer: LoadBalancer, listener: Listener): List
   if (sslPolicy !== undefined && !POLICIES.test(sslPolicy)) {
     throw new AwsError('SSLPolicyNotFound', `SSL policy '${sslPolicy}' not found`);
   }
-  return { ...listener, sslPolicy: sslPolicy ?? 'ELBSecurityPolicy-2016-08', alpnPolicy: alpnPolicy ?? 'None' };
+  return { ...listener, sslPolicy: sslPolicy ?? 'ELBSecurityPolicy-2016-08' };
 }
 
 function checkGroup(

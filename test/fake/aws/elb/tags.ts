@@ -38,34 +38,36 @@ export function toTagList(tags: Tags): { Key: string; Value: string }[] {
 export function addTags(scope: Scope, { ResourceArns, Tags: given }: Given<AddTagsInput>): object {
   const added = tagsOf(given, scope.cloud);
   if (given.length === 0) throw invalid('Tags is empty');
-  const changes = resources(scope, ResourceArns).map((resource) => {
-    const tags = { ...resource.tags, ...added };
+  const changes = resources(scope, ResourceArns).map(({ now, put }) => {
+    const tags = { ...now, ...added };
     checkCount(tags, scope.cloud);
-    return () => resource.put(tags);
+    return () => put(tags);
   });
   for (const change of changes) change();
   return {};
 }
 
 export function removeTags(scope: Scope, { ResourceArns, TagKeys }: Given<RemoveTagsInput>): object {
-  for (const { tags, put } of resources(scope, ResourceArns)) {
-    put(Object.fromEntries(Object.entries(tags).filter(([key]) => !TagKeys.includes(key))));
+  for (const { now, put } of resources(scope, ResourceArns)) {
+    put(Object.fromEntries(Object.entries(now).filter(([key]) => !TagKeys.includes(key))));
   }
   return {};
 }
 
 export function describeTags(scope: Scope, { ResourceArns }: Given<DescribeTagsInput>): object {
   return {
-    TagDescriptions: resources(scope, ResourceArns).map(({ arn, tags }) => ({
+    TagDescriptions: resources(scope, ResourceArns).map(({ arn, seen }) => ({
       ResourceArn: arn,
-      Tags: toTagList(tags),
+      Tags: toTagList(seen),
     })),
   };
 }
 
 interface Resource {
   readonly arn: string;
-  readonly tags: Tags;
+  /** As the call sees them, and as they are: a write that looks a little back must not undo another one. */
+  readonly seen: Tags;
+  readonly now: Tags;
   put(tags: Tags): void;
 }
 
@@ -79,15 +81,15 @@ function resources(scope: Scope, arns: readonly string[]): readonly Resource[] {
 function resourceOf({ cloud, atMs }: Scope, arn: string): Resource {
   const { loadBalancers, listeners, targetGroups } = cloud;
   for (const table of [loadBalancers, listeners, targetGroups]) {
-    const record = table.get(arn, atMs);
-    if (record === undefined) continue;
+    const seen = table.get(arn, atMs);
+    if (seen === undefined) continue;
+    const now = table.get(arn);
     return {
       arn,
-      tags: record.tags,
+      seen: seen.tags,
+      now: now?.tags ?? {},
       put(tags) {
-        // The record as it is now: a write may see an older one.
-        const now = table.get(arn) ?? record;
-        table.put(arn, { ...now, tags } as never);
+        if (now !== undefined) table.put(arn, { ...now, tags } as never);
       },
     };
   }
