@@ -126,6 +126,9 @@ test('a pod whose containers are not ready yet is left alone, and looked at as s
   await rig.pod('p', { ready: false });
   await rig.clock.advance(60_000);
   assert.deepEqual([rig.shows('p'), rig.cloud.healthReads], ['-', []]);
+  await rig.pod('q', { ip: '10.0.0.2' });
+  await rig.clock.advance(2 * SOON_MS);
+  assert.deepEqual([rig.shows('p'), rig.shows('q')], ['-', 'Unknown NotRegistered'], 'nor when another one is judged');
   await rig.setPod('p', [{ type: 'ContainersReady', status: 'True' }]);
   await rig.clock.advance(2 * SOON_MS);
   assert.equal(rig.shows('p'), 'True');

@@ -33,6 +33,10 @@ function podRig(t: TestContext, interpretation: Interpretation = { targetKind: '
       void (await call('PATCH', pathOf(resources.pods, { namespace: 'default', name, subresource: 'status' }), {
         status: { conditions: containers(ready) },
       })),
+    label: async (name: string) =>
+      void (await call('PATCH', pathOf(resources.pods, { namespace: 'default', name }), {
+        metadata: { labels: { seen: 'yes' } },
+      })),
     removePod: async (name: string) =>
       void (await call('DELETE', `${pathOf(resources.pods, { namespace: 'default', name })}?gracePeriodSeconds=0`)),
     /** The slice of `a`: pod -> its conditions. */
@@ -119,7 +123,7 @@ test('nothing is decided before the pods are read: a slow list takes no target a
   assert.deepEqual([rig.hosts(), rig.cloud.applied.at(-1)], [['on-p'], 'setPorts default/a']);
 });
 
-test('pods of other namespaces and Services cause no run', async (t) => {
+test('pods of other Services, and changes that leave a pod as ready as it was, cause no run', async (t) => {
   const rig = podRig(t);
   await rig.start();
   await rig.pod('p', true);
@@ -129,6 +133,8 @@ test('pods of other namespaces and Services cause no run', async (t) => {
   await rig.clock.advance(SOON_MS);
   const runs = rig.cloud.runs.length;
   await rig.contain('other', true);
+  await rig.contain('p', true);
+  await rig.label('p');
   await rig.removePod('other');
   await rig.clock.advance(SOON_MS);
   assert.equal(rig.cloud.runs.length, runs);
