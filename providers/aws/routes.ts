@@ -150,6 +150,9 @@ export function createRoutes(options: RoutesOptions): Routes {
     nextHop: ({ providerId }) => (providerId === undefined ? undefined : instanceIdOf(providerId)),
     list,
     tables: () => tables,
+    async prepare(wanted, call) {
+      await interfaces.describe(unique(wanted.map(({ nextHop }) => nextHop)), call);
+    },
     create,
     remove,
     replace,

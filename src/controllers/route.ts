@@ -39,6 +39,8 @@ const FRESH_MS = 60_000;
 const LIST_WAIT_MS = 1000;
 /** A run that takes longer is ended and tried again. */
 const DEADLINE_MS = 120_000;
+/** Reading ahead is given up after so long: each route then reads for itself. */
+const PREPARE_MS = 10_000;
 /** controllers.md, "Numbers to reach": a failed route is tried again after 1 s, with backoff to 300 s. */
 const BACKOFF = { baseMs: 1000, capMs: 300_000, jitter: 0.2 };
 /** Looks at one destination in one run: the plan may change while it is written. */
@@ -50,6 +52,8 @@ interface Failed {
   readonly failure: Failure;
   /** It comes again by itself. */
   readonly retries: boolean;
+  /** The last text that was told about it, without its numbers. */
+  readonly told?: string;
 }
 
 /** Gives every pod CIDR its route, as long as this process leads. */
@@ -85,7 +89,7 @@ export function createRouteController(collaborators: Collaborators): RouteContro
   const loop = createLoop({
     clock,
     backoff,
-    reconcile: async (key, signal) => (key === ALL ? await look() : await reconcile(key as Cidr, signal)),
+    reconcile: async (key, signal) => (key === ALL ? await look(signal) : await reconcile(key as Cidr, signal)),
     failed,
     ended: (result) => metrics.count('fairlead_reconcile_total', { controller: 'route', result }),
   });
@@ -107,7 +111,7 @@ export function createRouteController(collaborators: Collaborators): RouteContro
   });
 
   /** Queues every destination that is not as it should be. */
-  async function look(): Promise<void> {
+  async function look(signal: AbortSignal): Promise<void> {
     const isRepair = isRepairDue;
     isRepairDue = false;
     try {
@@ -118,10 +122,13 @@ export function createRouteController(collaborators: Collaborators): RouteContro
     }
     isListFailing = false;
     metrics.count('route_controller_route_sync_total', {});
+    const due: Cidr[] = []; // routes to be made
     let corrections = 0;
     // What is there comes first: a route that goes makes room in its table.
     for (const destination of new Set([...view.destinations(), ...planner.current().routes.keys()]))
-      if (lookAt(destination, isRepair)) corrections += 1;
+      if (lookAt(destination, isRepair, due)) corrections += 1;
+    await prepare(due, signal);
+    for (const destination of due) queue.add(destination);
     if (isRepair && corrections > 0) corrected(corrections);
     if (isRepair || !hasLooked) for (const name of planner.current().nodes.keys()) conditions.check(name);
     hasLooked = true;
@@ -130,7 +137,7 @@ export function createRouteController(collaborators: Collaborators): RouteContro
   }
 
   /** True: nobody but an outsider can have brought it out of order. */
-  function lookAt(destination: Cidr, isRepair: boolean): boolean {
+  function lookAt(destination: Cidr, isRepair: boolean, due: Cidr[]): boolean {
     const options = optionsFor(destination);
     const failed = failures.get(destination);
     if (isDone(options)) {
@@ -140,9 +147,28 @@ export function createRouteController(collaborators: Collaborators): RouteContro
       return false;
     }
     const wasServed = served.delete(destination);
-    if (failed === undefined || !isEqual(failed.wanted, options.wanted) || (isRepair && !failed.retries))
-      queue.add(destination);
+    if (failed === undefined || !isEqual(failed.wanted, options.wanted) || (isRepair && !failed.retries)) {
+      if (options.wanted?.nextHop === undefined) queue.add(destination);
+      else due.push(destination);
+    }
     return wasServed && failed === undefined;
+  }
+
+  async function prepare(due: readonly Cidr[], signal: AbortSignal): Promise<void> {
+    const plan = planner.current();
+    const wanted = due.flatMap((destination) => {
+      const route = plan.routes.get(destination);
+      return route?.nextHop === undefined ? [] : [{ ...route, nextHop: route.nextHop }];
+    });
+    if (wanted.length === 0 || routes.prepare === undefined) return;
+    const within = callWithin(collaborators, { signal, ms: PREPARE_MS, about: ALL });
+    try {
+      await routes.prepare(wanted, within.call);
+    } catch (error) {
+      log.debug({ err: error }, 'nothing was read ahead'); // each route meets the same trouble, and tells it
+    } finally {
+      within.end();
+    }
   }
 
   function corrected(count: number): void {
@@ -209,12 +235,19 @@ export function createRouteController(collaborators: Collaborators): RouteContro
     }
     const destination = key as Cidr;
     const wanted = planner.current().routes.get(destination);
-    failures.set(destination, { wanted, failure, retries: retry !== 'onChange' });
+    const isNews = verdict.event !== undefined && failures.get(destination)?.told !== patternOf(verdict.text);
+    const told = isNews ? patternOf(verdict.text) : failures.get(destination)?.told;
+    failures.set(destination, {
+      wanted,
+      failure,
+      retries: retry !== 'onChange',
+      ...(told === undefined ? {} : { told }),
+    });
     if (failure.code === 'FL_ROUTE_FOREIGN') {
       if (failing.failures === 1) metrics.foreignConflict('route');
     } else if (failure.kind === 'conflict') view.doubt();
     if (wanted !== undefined) conditions.check(wanted.node);
-    if (verdict.event !== undefined) {
+    if (isNews) {
       const { action, startMs = clock.monotonicMs() } = tries.get(destination) ?? {};
       const what = { destination, wanted, tookMs: clock.monotonicMs() - startMs, text: verdict.text };
       notices.failed({ ...what, ...(action === undefined ? {} : { action }) });
@@ -306,3 +339,6 @@ export function createRouteController(collaborators: Collaborators): RouteContro
     },
   };
 }
+
+/** A failure that differs in figures only is the same one. */
+const patternOf = (text: string): string => text.replaceAll(/\d+/g, '#');

@@ -164,6 +164,8 @@ export interface LoadBalancerParts<Desired, Observed, Act extends Action> {
   apply(action: Act, call: Call): Promise<void>;
   /** Pure. For `undefined`, 'ready' means that no part is left at all. */
   progress(desired: Desired | undefined, observed: Observed): Progress;
+  /** Pure, optional: the request that `apply` would send, for `fairlead plan -o json`; ids that do not exist yet in words. */
+  request?(action: Act): object;
 }
 export interface ServiceView {
   readonly facts: ServiceFacts;
@@ -192,6 +194,8 @@ export interface LoadBalancers {
   /** True: leftovers are found by UID without a finalizer, so finalizer, annotations, conditions and ingress may go in one patch after `ensure`. */
   readonly selfCleaning?: true;
   readonly interpret?: (service: ServiceView) => Interpretation;
+  /** The request behind an action of `preview`. */
+  readonly request?: (action: Action) => object;
   preview(spec: LoadBalancerSpec | undefined, service: ServiceRef, call: Call): Promise<readonly (readonly Action[])[]>;
   ensure(spec: LoadBalancerSpec, call: Call): Promise<Progress>;
   remove(service: ServiceRef, call: Call): Promise<Removal>;
@@ -246,6 +250,8 @@ export interface Routes {
   list(call: Call, hops: ReadonlySet<string>): Promise<readonly Route[]>;
   /** The tables of the last `list`: a node needs its route in each. Without this method: one, without a known limit. */
   tables?(): readonly RouteTable[];
+  /** All routes that are about to be made: what `create` needs to know can be read in bulk. Its failure stops nothing. */
+  prepare?(routes: readonly Route[], call: Call): Promise<void>;
   create(route: Route, call: Call): Promise<void>;
   remove(route: Route, call: Call): Promise<void>;
   /** One call where the cloud has it (AWS ReplaceRoute); without it the controller deletes first, then creates. */
