@@ -12,7 +12,11 @@ import { type Api, realApi, serviceAccountToken } from '../kube/cluster.ts';
 import { leaveOut } from '../left-out.ts';
 
 const folder = join(import.meta.dirname, '..', '..', 'deploy', 'kustomize', 'overlays');
-const overlays = { beside: join(folder, 'aws'), whole: join(folder, 'aws-cloud-controller-manager') };
+const overlays = {
+  beside: join(folder, 'aws'),
+  gates: join(folder, 'aws-with-readiness-gates'),
+  whole: join(folder, 'aws-cloud-controller-manager'),
+};
 
 /** 'verb group/resource', of the cluster's role. */
 const beside = [
@@ -40,7 +44,11 @@ test('the overlays for AWS, as they are built', async (t) => {
   const programs = await ensureKube();
   if (programs === undefined) return leaveOut(t, 'real kube-apiserver', howToGetKube);
   const at = { kubectl: programs.kubectl, kubeconfig: '/nonexistent', folder: tmpdir() };
-  const [aws, whole] = await Promise.all([built(at, overlays.beside), built(at, overlays.whole)]);
+  const [aws, gates, whole] = await Promise.all([
+    built(at, overlays.beside),
+    built(at, overlays.gates),
+    built(at, overlays.whole),
+  ]);
 
   await t.test(
     'beside a cloud-controller-manager: one class, the service controller, no host network, any node',
@@ -80,7 +88,21 @@ test('the overlays for AWS, as they are built', async (t) => {
     },
   );
 
-  for (const [name, objects] of Object.entries({ aws, whole })) {
+  await t.test('with readiness gates: the webhook, its Service, its certificate, and nothing else', () => {
+    const before = aws.map(({ kind }) => kind);
+    const added = gates.map(({ kind }) => kind).filter((kind) => !before.includes(kind));
+    assert.deepEqual(added.sort(), ['MutatingWebhookConfiguration', 'Service']);
+    const [container] = podOf(gates).containers;
+    const flags = [
+      '--webhook-cert-file=/etc/fairlead/webhook/tls.crt',
+      '--webhook-key-file=/etc/fairlead/webhook/tls.key',
+    ];
+    assert.deepEqual(container.args, [...podOf(aws).containers[0].args, ...flags]);
+    const { flags: parsed } = parseFlags(container.args.slice(1), controllerFlags, 0);
+    assert.ok(container.ports.some((port) => port.containerPort === parsed['webhook-secure-port']));
+  });
+
+  for (const [name, objects] of Object.entries({ aws, gates, whole })) {
     await t.test(`${name}: the controller takes these flags`, () => {
       const args = podOf(objects).containers[0].args.slice(1);
       parseFlags(args, controllerFlags, 0); // throws for one that it does not know
@@ -102,6 +124,7 @@ test('the overlays for AWS, as they are built', async (t) => {
 
 for (const [name, path, rights, lease] of [
   ['aws', overlays.beside, beside, 'fairlead-controller'],
+  ['aws-with-readiness-gates', overlays.gates, beside, 'fairlead-controller'],
   ['aws-cloud-controller-manager', overlays.whole, [...beside, ...nodes], 'cloud-controller-manager'],
 ] as const) {
   test(`overlay ${name} on a real API server`, async (t) => {
@@ -161,6 +184,7 @@ interface Pod {
   readonly containers: readonly [
     {
       readonly args: readonly string[];
+      readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
       readonly env: readonly {
         readonly name: string;
         readonly valueFrom: {

@@ -31,10 +31,11 @@ test('every flag in a code span of the documents is a flag of some command', asy
     'test',
     'port',
     'install',
+    'node-ip',
   ]);
   for (const page of pages) {
     for (const [, span = ''] of read(page).matchAll(/`([^`\n]+)`/g)) {
-      for (const [, name = ''] of span.matchAll(/(?:^|\s)--([a-z][a-z-]*)/g)) {
+      for (const [, name = ''] of span.matchAll(/(?:^|\s)--([a-z][a-z0-9-]*)/g)) {
         assert.ok(known.has(name) || others.has(name), `${page}: --${name}`);
       }
     }
