@@ -72,7 +72,6 @@ export const actions = {
     DescribeSecurityGroups: ['ec2:DescribeSecurityGroups'],
     DescribeSubnets: ['ec2:DescribeSubnets'],
     DescribeVpcs: ['ec2:DescribeVpcs'],
-    ModifyInstanceAttribute: ['ec2:ModifyInstanceAttribute'],
     ModifyNetworkInterfaceAttribute: ['ec2:ModifyNetworkInterfaceAttribute'],
     ReplaceRoute: ['ec2:ReplaceRoute'],
     RevokeSecurityGroupIngress: ['ec2:RevokeSecurityGroupIngress'],
@@ -110,7 +109,6 @@ const clusterResources: Readonly<Record<string, string>> = {
   'ec2:CreateRoute': 'route-table',
   'ec2:DeleteRoute': 'route-table',
   'ec2:ReplaceRoute': 'route-table',
-  'ec2:ModifyInstanceAttribute': 'instance',
   'ec2:ModifyNetworkInterfaceAttribute': 'network-interface',
 };
 

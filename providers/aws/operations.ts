@@ -58,7 +58,6 @@ export const operations = {
     DescribeSecurityGroups: 'ec2.read',
     DescribeSubnets: 'ec2.read',
     DescribeVpcs: 'ec2.read',
-    ModifyInstanceAttribute: 'ec2.write',
     ModifyNetworkInterfaceAttribute: 'ec2.write',
     ReplaceRoute: 'ec2.write',
     RevokeSecurityGroupIngress: 'ec2.write',

@@ -15,7 +15,6 @@ export {
   DescribeSubnetsCommand,
   DescribeVpcsCommand,
   EC2Client as SdkClient,
-  ModifyInstanceAttributeCommand,
   ModifyNetworkInterfaceAttributeCommand,
   ReplaceRouteCommand,
   RevokeSecurityGroupIngressCommand,
