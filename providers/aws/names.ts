@@ -38,6 +38,9 @@ export const clusterTag = (cluster: string): string => `kubernetes.io/cluster/${
 /** Marks our rules in security groups that others write to as well. */
 export const ruleDescription = (cluster: string): string => `fairlead.dev/cluster=${cluster}`;
 
+/** Marks the AWS Load Balancer Controller's rules in groups of nodes. */
+export const LBC_RULE_DESCRIPTION = 'elbv2.k8s.aws/targetGroupBinding=shared';
+
 /** Resource of a target group: one per listener port. */
 export const groupResource = (namespace: string, name: string, port: number): string => `${namespace}/${name}:${port}`;
 

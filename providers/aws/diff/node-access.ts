@@ -1,6 +1,6 @@
 import type { Cidr } from '../../../src/core/provider.ts';
 import type { GroupRef, NodeRule, ObservedRule, PortRange, Ref, Rule } from '../model.ts';
-import { ruleDescription } from '../names.ts';
+import { LBC_RULE_DESCRIPTION, ruleDescription } from '../names.ts';
 import { holds, hull, needKey, rangeOf } from '../needs.ts';
 import { nodeGroupsOf, rulesOf } from '../node-rules.ts';
 import { limitOf } from '../quotas.ts';
@@ -67,7 +67,10 @@ function changeOf({ match, group, seen, own, leaving, serving }: GroupChange): {
     const old = isGroup(first.source) ? ours.filter((rule) => isSameWay(rule, first) && !isTooWide(rule)) : [];
     add.push(toRule(first, hull([wanted, ...old]) as PortRange));
   }
-  return { add, remove: ours.filter((rule) => isStale(rule)) };
+  const theirs = match.settings.adoptLbc ? seen.filter(({ description }) => description === LBC_RULE_DESCRIPTION) : [];
+  // A managed group that was taken over is still named by its maker's rules, and could not go.
+  const blocking = theirs.filter(({ source }) => 'group' in source && leaving.has(source.group));
+  return { add, remove: [...ours.filter((rule) => isStale(rule)), ...blocking] };
 
   /** Held by a wider one, or from a group that goes, or needed by nobody. */
   function isStale(rule: ObservedRule): boolean {

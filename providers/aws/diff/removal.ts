@@ -1,6 +1,6 @@
 import { failure } from '../../../src/core/errors.ts';
 import type { Observed, ObservedRule, Ref, Settings } from '../model.ts';
-import { LBC_TAG, RESOURCE, ruleDescription, TAG } from '../names.ts';
+import { LBC_RULE_DESCRIPTION, LBC_TAG, RESOURCE, ruleDescription, TAG } from '../names.ts';
 import { isLbc, ownedParts } from '../ownership.ts';
 import { isProtected } from '../replacement.ts';
 import { backendPart } from './match.ts';
@@ -91,9 +91,11 @@ interface Remaining {
 
 function isNeededNoMore(rule: ObservedRule, group: string, { observed, settings, leaving }: Remaining): boolean {
   const { description, source, protocol } = rule;
-  if (description !== ruleDescription(settings.cluster) || (protocol !== 'tcp' && protocol !== 'udp')) return false;
   const from = 'group' in source ? source.group : 'cidr' in source ? source.cidr : undefined;
-  if (from === undefined) return false;
+  if (from === undefined || (protocol !== 'tcp' && protocol !== 'udp')) return false;
+  // A managed group that was taken over is still named by its maker's rules, and could not go.
+  if (leaving.has(from) && settings.adoptLbc && description === LBC_RULE_DESCRIPTION) return true;
+  if (description !== ruleDescription(settings.cluster)) return false;
   if (leaving.has(from)) return true;
   const { needs, complete } = observed.shared;
   return complete && needs.others(observed.uid, asNeed(rule, group, from)) === undefined;
