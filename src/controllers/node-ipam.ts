@@ -91,14 +91,14 @@ export function createIpamController(parts: NodeParts & IpamOptions): NodeContro
     const node = nodes.get(name);
     if (node === undefined || !needsCidrs(node)) return settled(name);
     const { uid } = node.metadata;
+    waiting.delete(name); // else what it lets go would wake itself
+    // What is held was written already, and its answer or its echo is still to come: the same again changes nothing.
     const held = cidrs.heldBy(uid) as readonly Cidr[] | undefined;
-    if (held !== undefined && (await hasByNow(node, signal))) return settled(name);
-    const wanted = held ?? (await allocate(node, signal));
-    await assign(node, wanted, signal);
+    await assign(node, held ?? (await allocate(node, signal)), signal);
     settled(name);
   }
 
-  /** An earlier write of ours whose answer was lost, or whose echo is on its way. */
+  /** True: somebody gave it others, or it is gone. */
   async function hasByNow(node: Node, signal: AbortSignal): Promise<boolean> {
     const live = await readNode(parts, node.metadata.name, signal);
     if (live?.metadata.uid !== node.metadata.uid) {
@@ -169,8 +169,7 @@ export function createIpamController(parts: NodeParts & IpamOptions): NodeContro
 
   function wentAway({ metadata: { name, uid } }: Node): void {
     settled(name);
-    if (!release(uid)) return;
-    for (const other of waiting) queue.add(other);
+    release(uid);
   }
 
   function keep(node: Node): void {
@@ -180,15 +179,14 @@ export function createIpamController(parts: NodeParts & IpamOptions): NodeContro
     cidrs.hold(node.metadata.uid, has);
   }
 
-  /** False: nothing was held. */
-  function release(uid: string): boolean {
-    const wasHeld = cidrs.heldBy(uid) !== undefined;
-    cidrs.release(uid);
+  /** Nothing is held for it any more; who waits for a block may have it. */
+  function release(uid: string): void {
     known.delete(uid);
-    if (wasHeld)
-      for (const { range } of cidrs.usage())
-        metrics.count('node_ipam_controller_cidrset_cidrs_releases_total', { clusterCIDR: range });
-    return wasHeld;
+    if (cidrs.heldBy(uid) === undefined) return;
+    cidrs.release(uid);
+    for (const { range } of cidrs.usage())
+      metrics.count('node_ipam_controller_cidrset_cidrs_releases_total', { clusterCIDR: range });
+    for (const name of waiting) queue.add(name);
   }
 
   function* usage(): Iterable<Sample<'node_ipam_controller_cidrset_usage_cidrs'>> {

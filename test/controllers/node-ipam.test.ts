@@ -55,14 +55,18 @@ test('what nodes have is kept, and never given to another: before us, outside, a
   await join(rig, 'outside', ['172.16.0.0/24']);
   const replica = await start(rig);
   await join(rig, 'a');
+  await join(rig, 'later', ['10.244.3.0/26']);
   await join(rig, 'b');
   await rig.clock.advance(SOON_MS);
-  assert.deepEqual([cidrsOf(rig, 'a'), cidrsOf(rig, 'b')], [['10.244.0.0/24'], ['10.244.3.0/24']]);
+  assert.deepEqual(
+    [cidrsOf(rig, 'a'), cidrsOf(rig, 'b'), cidrsOf(rig, 'later')],
+    [['10.244.0.0/24'], [], ['10.244.3.0/26']],
+  );
   assert.deepEqual(
     [cidrsOf(rig, 'old'), cidrsOf(rig, 'small'), cidrsOf(rig, 'outside')],
     [['10.244.1.0/24'], ['10.244.2.128/25'], ['172.16.0.0/24']],
   );
-  assert.equal(patches(replica).length, 2);
+  assert.equal(patches(replica).length, 1);
 });
 
 test('exhausted: told once, counted, and the next block that comes free is given at once', async (t) => {
@@ -117,37 +121,37 @@ test('somebody else gives a node its CIDR while we write: his stays, ours is fre
   assert.deepEqual(given, ['10.244.0.0/24', '10.244.1.0/24', '10.244.2.0/24']);
 });
 
-test('an answer that is lost: the block stays held until the node was read, and is not given to another', async (t) => {
+test('an answer that is lost: the block stays held, although no watch shows it, and is not given to another', async (t) => {
   const rig = createNodeRig(t);
-  const replica = await start(rig);
-  replica.faults.add({ verb: 'patch', path: '/nodes/a', effect: { kind: 'reset', when: 'after' } });
-  replica.faults.add({ verb: 'watch', path: '/nodes', ...endless, effect: { kind: 'late', ms: 60_000 } });
+  const one = { ipam: { ranges: [podRange('10.244.0.0/24', 24)], excluded: [] } };
+  const late: Fault = { verb: 'watch', path: '/nodes', ...endless, effect: { kind: 'late', ms: 20_000 } };
+  const lost: Fault = { verb: 'patch', path: '/nodes/', times: 4, effect: { kind: 'reset', when: 'after' } };
+  const replica = await start(rig, { ...one, faults: [late, lost] });
   await join(rig, 'a');
   await join(rig, 'b');
-  await rig.clock.advance(130_000);
-  assert.deepEqual([cidrsOf(rig, 'a'), cidrsOf(rig, 'b')].flat().sort(), ['10.244.0.0/24', '10.244.1.0/24']);
-  assert.ok(replica.requests.filter(({ method, path }) => method === 'PATCH' && path.includes('/nodes/a')).length <= 2);
+  await rig.clock.advance(120_000);
+  assert.deepEqual([...cidrsOf(rig, 'a'), ...cidrsOf(rig, 'b')], ['10.244.0.0/24']);
+  assert.equal(await replica.metric('fairlead_nodes_without_pod_cidr'), 1);
 });
 
 test('a new leader whose watch is behind reads all nodes before it gives anything', async (t) => {
   const rig = createNodeRig(t);
-  const first = await start(rig, { ...four, name: 'one' });
-  // The standby has its list; from then on its watch says nothing.
-  const second = await start(rig, {
-    ...four,
-    name: 'two',
-    faults: [{ verb: 'watch', path: '/nodes', ...endless, effect: { kind: 'silent', afterEvents: 0 } }],
-  });
-  await join(rig, 'a');
-  await rig.clock.advance(SOON_MS);
-  assert.deepEqual(cidrsOf(rig, 'a'), ['10.244.0.0/24']);
-  first.terminate();
-  await rig.clock.advance(5000);
-  assert.ok(second.leader.leads());
-  second.faults.clear();
+  const one = { ipam: { ranges: [podRange('10.244.0.0/24', 24)], excluded: [] } };
+  const first = await start(rig, { ...one, name: 'one' });
+  first.faults.add({ verb: 'patch', path: '/nodes/b', ...endless, effect: { kind: 'status', status: 403 } });
+  // The standby sees both nodes come, each with two events, and nothing after that: not what the first leader gave.
+  const silent: Fault = { verb: 'watch', path: '/nodes', effect: { kind: 'silent', afterEvents: 4 } };
+  first.faults.add({ verb: 'patch', path: '/nodes/', times: 2, effect: { kind: 'delay', ms: 500 } });
+  const second = await start(rig, { ...one, name: 'two', faults: [silent] });
   await join(rig, 'b');
-  await rig.clock.advance(400_000); // until the silent watch is given up
-  assert.deepEqual([cidrsOf(rig, 'a'), cidrsOf(rig, 'b')], [['10.244.0.0/24'], ['10.244.1.0/24']]);
+  await join(rig, 'a');
+  await rig.clock.advance(2000);
+  assert.deepEqual([cidrsOf(rig, 'a'), cidrsOf(rig, 'b')], [['10.244.0.0/24'], []]);
+  first.terminate();
+  await rig.clock.advance(60_000);
+  assert.ok(second.leader.leads());
+  assert.deepEqual(cidrsOf(rig, 'b'), [], 'it is not what a has');
+  assert.equal(await second.metric('fairlead_nodes_without_pod_cidr'), 1);
 });
 
 test('while the nodes cannot be read nothing is given', async (t) => {
@@ -237,7 +241,7 @@ const steps = fc.array(
   { maxLength: 14 },
 );
 
-test('random histories: no two nodes have overlapping CIDRs at any time, none changes, and in the end all have one', async () => {
+test('random histories: no two nodes have overlapping CIDRs at any time, none changes, and in the end as many as can have one', async () => {
   await fc.assert(
     fc.asyncProperty(steps, fc.array(faults, { maxLength: 4 }), async (history, armed) => {
       const scope: (() => void | Promise<void>)[] = [];
@@ -250,7 +254,7 @@ test('random histories: no two nodes have overlapping CIDRs at any time, none ch
         for (const end of scope) await end();
       }
     }),
-    { numRuns: 40 },
+    { numRuns: 25, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: true },
   );
 });
 
@@ -259,7 +263,7 @@ async function live(
   history: readonly { readonly do: string; readonly name?: string; readonly ms?: number }[],
   armed: readonly Fault[],
 ): Promise<void> {
-  const range = { ipam: { ranges: [podRange('10.244.0.0/21', 24)], excluded: [] } };
+  const range = { ipam: { ranges: [podRange('10.244.0.0/22', 24)], excluded: [] } };
   const had = new Map<string, string>(); // uid -> its CIDR, for ever
   rig.api.store.subscribe('nodes', ({ now, type }) => {
     if (type === 'DELETED') return;
@@ -293,8 +297,7 @@ async function live(
   }
   replica.faults.clear();
   await rig.clock.advance(320_000);
-  for (let n = 0; n < 8; n += 1) {
-    const node = rig.find(`n${n}`);
-    if (node !== undefined) assert.equal(node.spec.podCIDRs?.length, 1, `${node.metadata.name} has none`);
-  }
+  const nodes = Array.from({ length: 8 }, (_, n) => rig.find(`n${n}`) ?? []).flat();
+  const served = nodes.filter(({ spec }) => spec.podCIDRs !== undefined);
+  assert.equal(served.length, Math.min(4, nodes.length), `${served.length} of ${nodes.length} nodes have one`);
 }
