@@ -1,22 +1,25 @@
 import { failure, isProviderError } from '../../src/core/errors.ts';
-import type { Call } from '../../src/core/provider.ts';
+import type { Call, Clock } from '../../src/core/provider.ts';
 import type { AwsClients, Method } from './client.ts';
 import { awsCode, isNotFound } from './errors.ts';
 import type { Mirror } from './mirror.ts';
 import type { Act, ListenerRef, ObservedListener, Ref, Tags } from './model.ts';
 import { TAG } from './names.ts';
 import { createRecorder } from './record.ts';
-import { type Resolver, requestOf } from './request.ts';
+import { type Request, type Resolver, requestOf } from './request.ts';
 import type { Shelf } from './shelf.ts';
 
 export interface Applier {
   /** One write, and what it made in the mirror. Success when the effect is there already. */
   apply(act: Act, call: Call): Promise<void>;
+  /** What `apply` would send now; in place of an id that does not exist yet its name in angle brackets. */
+  request(act: Act): Request;
   /** Ids as the mirror knows them. Throws FL_AWS_NOT_FOUND for what is not there (yet). */
   readonly ids: Resolver;
 }
 
 export interface ApplierOptions {
+  readonly clock: Clock;
   readonly cluster: string;
   readonly clients: AwsClients;
   readonly mirror: Mirror;
@@ -26,10 +29,13 @@ export interface ApplierOptions {
 
 /** Names are looked up no longer ago than this before something is created under them (aws.md, trap 1). */
 const LOOK_MS = 5000;
-/** What AWS does not know everywhere yet it knows soon. */
+/** What AWS does not know everywhere yet it knows soon: so often and so long a request is sent again from here. */
+const LAG_TRIES = 4;
+const LAG_TRY_MS = 500;
+/** After that it is a wait of the Service. */
 const LAG_RETRY_MS = 2000;
 
-export function createApplier({ cluster, clients, mirror, forgetFacts }: ApplierOptions): Applier {
+export function createApplier({ clock, cluster, clients, mirror, forgetFacts }: ApplierOptions): Applier {
   const { loadBalancers, targetGroups, securityGroups } = mirror;
 
   const ids: Resolver = {
@@ -64,16 +70,20 @@ export function createApplier({ cluster, clients, mirror, forgetFacts }: Applier
   async function apply(act: Act, call: Call): Promise<void> {
     try {
       await look(act, call);
-      const answer = await sent(act, call);
+      const answer = await patiently(act, call);
       record(act, answer);
     } catch (error) {
       if (act.kind.startsWith('Delete') && isNotFound(error)) {
         record(act, undefined);
         return;
       }
+      if (act.kind.startsWith('Create') && 'tags' in act && isUnanswered(error)) {
+        mirror.mayHaveMade(act.tags[TAG.uid] ?? '');
+      }
       const lags = isLag(act, error);
       if (!lags && !isRefused(error)) doubt(act);
       else if (lags) mirror.doubt();
+      if ('tags' in act && isUnanswered(error)) mirror.mayHaveMade(act.tags[TAG.uid] ?? '');
       if (isNotFound(error) || /^Invalid(Subnet|SecurityGroup|Group)/.test(awsCode(error))) forgetFacts();
       throw lags ? wait(error) : error;
     }
@@ -85,7 +95,7 @@ export function createApplier({ cluster, clients, mirror, forgetFacts }: Applier
    */
   function isLag(act: Act, error: unknown): boolean {
     const code = awsCode(error);
-    if (act.kind.startsWith('Create') && /^Duplicate|\.Duplicate$/.test(code)) return true;
+    if (isTaken(act, error)) return true;
     if (/^(LoadBalancer|TargetGroup|Listener)NotFound$/.test(code)) return true;
     if (!/^Invalid(Group\.NotFound|GroupId\.|SecurityGroup)/.test(code)) return false;
     const groups = 'group' in act ? [act.group] : 'securityGroups' in act ? act.securityGroups : [];
@@ -113,6 +123,17 @@ export function createApplier({ cluster, clients, mirror, forgetFacts }: Applier
     throw failure('FL_AWS_FOREIGN', `${what} ${holder} has the name ${name}, and is not tagged as ours`);
   }
 
+  async function patiently(act: Act, call: Call): Promise<unknown> {
+    for (let left = LAG_TRIES; ; left -= 1) {
+      try {
+        return await sent(act, call);
+      } catch (error) {
+        if (left === 0 || act.kind.startsWith('Delete') || !isLag(act, error) || isTaken(act, error)) throw error;
+        await clock.sleep(LAG_TRY_MS, call.signal);
+      }
+    }
+  }
+
   async function sent(act: Act, call: Call): Promise<unknown> {
     if (act.kind !== 'AuthorizeSecurityGroupIngress' && act.kind !== 'RevokeSecurityGroupIngress')
       return await send(act, call);
@@ -134,7 +155,21 @@ export function createApplier({ cluster, clients, mirror, forgetFacts }: Applier
     }
   }
 
-  return { apply, ids };
+  const orNamed = (find: () => string, name: string): string => {
+    try {
+      return find();
+    } catch {
+      return `<${name}>`; // an earlier action makes it
+    }
+  };
+  const planned: Resolver = {
+    loadBalancer: (ref) => orNamed(() => ids.loadBalancer(ref), ref.name),
+    targetGroup: (ref) => orNamed(() => ids.targetGroup(ref), ref.name),
+    securityGroup: (ref) => orNamed(() => ids.securityGroup(ref), ref.name),
+    listener: (ref) => orNamed(() => ids.listener(ref), `${ref.loadBalancer.name}:${ref.port}`),
+  };
+
+  return { apply, ids, request: (act) => requestOf(act, planned) };
 }
 
 type RuleAct = Extract<Act, { kind: 'AuthorizeSecurityGroupIngress' | 'RevokeSecurityGroupIngress' }>;
@@ -171,6 +206,10 @@ function isThere(act: RuleAct, error: unknown): boolean {
     ? code === 'InvalidPermission.Duplicate'
     : code === 'InvalidPermission.NotFound';
 }
+
+/** The name or port is there; what has it is seen at the next look. */
+const isTaken = (act: Act, error: unknown): boolean =>
+  act.kind.startsWith('Create') && /^Duplicate|\.Duplicate$/.test(awsCode(error));
 
 /** AWS has said no, so nothing has happened. */
 const isRefused = (error: unknown): boolean =>

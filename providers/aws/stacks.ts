@@ -59,7 +59,7 @@ export function createStacks(options: StackOptions): Stacks {
   const wantedNames = () => new Set([...wanted.values()].flatMap(({ desired }) => desired.loadBalancerName ?? []));
   const mirror = createMirror({ clients, clock, cluster, vpcId, wantedNames });
   const reads = createParts({ clients, mirror, clock });
-  const applier = createApplier({ cluster, clients, mirror, forgetFacts: facts.forget });
+  const applier = createApplier({ clock, cluster, clients, mirror, forgetFacts: facts.forget });
   const known = new Set<string>(); // uids whose needs are in the index, also those that need nothing any more
   const observer = createObserver({
     clients,
@@ -93,6 +93,7 @@ export function createStacks(options: StackOptions): Stacks {
       return diff(desired, observed, settings);
     },
     apply: applier.apply,
+    request: (act) => applier.request(act),
     progress(desired, observed) {
       const result = progress(desired, observed, settings);
       const wish = wanted.get(observed.uid);

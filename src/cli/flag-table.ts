@@ -1,5 +1,6 @@
 import { parseCidr } from '../core/net/cidr.ts';
 import type { Cidr } from '../core/provider.ts';
+import { awsFlags } from './aws-flags.ts';
 import type { Flag, Input } from './command.ts';
 import { parse } from './flags.ts';
 import { nodeFlags, nodeProblems } from './node-flags.ts';
@@ -30,11 +31,16 @@ export const providerFlags: readonly Flag[] = [
     name: 'provider',
     aliases: ['cloud-provider'],
     value: 'NAME',
-    help: 'onprem, memory, a path (./mine.js) or an npm package',
+    help: 'onprem, aws, memory, a path (./mine.js) or an npm package',
     parse: parse.text,
-    choices: ['onprem', 'memory'],
+    choices: ['onprem', 'aws', 'memory'],
   },
-  { name: 'cloud-config', value: 'FILE', help: "The provider's own configuration, YAML", parse: parse.text },
+  {
+    name: 'cloud-config',
+    value: 'FILE',
+    help: "The provider's own configuration: YAML, for aws the in-tree provider's INI",
+    parse: parse.text,
+  },
   {
     name: 'cluster-name',
     value: 'NAME',
@@ -67,6 +73,7 @@ export const providerFlags: readonly Flag[] = [
     help: 'Claim addresses from a module with claim and release (onprem)',
     parse: parse.text,
   },
+  ...awsFlags,
 ];
 
 /** Which Lease the leader holds. */

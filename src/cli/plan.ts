@@ -18,7 +18,7 @@ import { paint } from './table.ts';
 /** What Fairlead would do for one Service. */
 export interface ServicePlan {
   readonly service: string;
-  readonly actions: readonly Pick<Action, 'kind' | 'target' | 'reason'>[];
+  readonly actions: readonly PlannedAction[];
   readonly outcome:
     | { readonly state: 'ready'; readonly ingress: readonly Ingress[] }
     | { readonly state: 'pending'; readonly reason: string }
@@ -26,6 +26,11 @@ export interface ServicePlan {
     | ({ readonly state: 'error' } & Failure);
   /** What is worth a look although it works: unknown annotations, parts that this backend cannot do. */
   readonly warnings: readonly string[];
+}
+
+export interface PlannedAction extends Pick<Action, 'kind' | 'target' | 'reason'> {
+  /** What would be sent, where the provider can say. */
+  readonly request?: object;
 }
 
 export const command: Command = {
@@ -51,6 +56,7 @@ export const command: Command = {
     'fairlead plan -f service.yaml -f pools.yaml',
     'cat service.yaml | fairlead plan -f - --kubeconfig=kubeconfig',
     'fairlead plan svc/shop -n web -o json',
+    'fairlead plan --provider=aws --aws-region=eu-west-1 --aws-vpc-id=vpc-0a -f service.yaml -o json',
   ],
   run: async (input, terminal) => await plan(input, terminal),
 };
@@ -140,7 +146,7 @@ async function planService(
   const actions: Action[] = [];
   const result = (outcome: ServicePlan['outcome']): ServicePlan => ({
     service: ref.key,
-    actions: actions.map(({ kind, target, reason }) => ({ kind, target, reason })),
+    actions: actions.map((action) => plannedOf(action, loadBalancers.request)),
     outcome,
     warnings,
   });
@@ -156,7 +162,10 @@ async function planService(
     );
     if (loadBalancers.selfCleaning !== true) {
       actions.push(...(await loadBalancers.preview(desired.spec, ref, callFor(signal))).flat());
-      return result({ state: 'pending', reason: `${actions.length} actions to do` });
+      return result({
+        state: 'pending',
+        reason: actions.length === 0 ? 'nothing to do' : `${actions.length} actions to do`,
+      });
     }
     // All its effects are objects of the API, and this one is a copy: done for real, the next Service sees the result.
     const call = callFor(signal, (step) => {
@@ -169,6 +178,11 @@ async function planService(
   } catch (error) {
     return result({ state: 'error', ...failureOf(error) });
   }
+}
+
+function plannedOf(action: Action, request: ((action: Action) => object) | undefined): PlannedAction {
+  const { kind, target, reason } = action;
+  return { kind, target, reason, ...(request === undefined ? {} : { request: request(action) }) };
 }
 
 function withNamespace({ metadata, ...rest }: Manifest): KubeObject {

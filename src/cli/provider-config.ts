@@ -2,20 +2,25 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
+import { awsConfig, strayAwsFlags } from './aws-flags.ts';
 import { type Input, InputError, type Terminal } from './command.ts';
 import { importModule } from './provider.ts';
 
 /** The provider's own file, with the flags that belong to it on top. */
-export async function providerConfig({ flags, given }: Input, { cwd }: Pick<Terminal, 'cwd'>): Promise<unknown> {
+export async function providerConfig(input: Input, { cwd }: Pick<Terminal, 'cwd'>): Promise<unknown> {
+  const { flags, given } = input;
+  if (flags['provider'] !== 'onprem')
+    refuse(
+      'onprem',
+      ['ipam', 'metallb-namespace'].filter((name) => given.has(name)),
+    );
+  if (flags['provider'] === 'aws') return await awsConfig(input, { cwd });
+  refuse('aws', strayAwsFlags(input));
   const file = flags['cloud-config'] as string | undefined;
   const config = file === undefined ? {} : await readConfig(file, cwd);
   const namespace = flags['metallb-namespace'] as string;
   const ipam = flags['ipam'] as string | undefined;
-  if (flags['provider'] !== 'onprem') {
-    const wrong = ['ipam', 'metallb-namespace'].filter((name) => given.has(name));
-    if (wrong.length > 0) throw new InputError(wrong.map((name) => `--${name} belongs to --provider=onprem`));
-    return config;
-  }
+  if (flags['provider'] !== 'onprem') return config;
   const classes = flags['load-balancer-class'] as readonly string[] | undefined;
   return {
     identity: hostname(),
@@ -26,6 +31,10 @@ export async function providerConfig({ flags, given }: Input, { cwd }: Pick<Term
     ...(classes === undefined ? {} : { classes }),
     ...(ipam === undefined ? {} : { ipam: await importModule(ipam, cwd, '--ipam') }),
   };
+}
+
+function refuse(provider: string, wrong: readonly string[]): void {
+  if (wrong.length > 0) throw new InputError(wrong.map((name) => `--${name} belongs to --provider=${provider}`));
 }
 
 async function readConfig(file: string, cwd: string): Promise<Readonly<Record<string, unknown>>> {

@@ -5,7 +5,7 @@ import type { ProviderModule } from '../core/provider.ts';
 import { InputError } from './command.ts';
 
 /** Names that `--provider` takes besides paths and packages. */
-export const builtIn = ['onprem', 'memory'] as const;
+export const builtIn = ['onprem', 'aws', 'memory'] as const;
 
 /**
  * The module behind `--provider`: a built-in name, a path ('./mine.js', '/opt/mine.js') or an npm package that is
@@ -16,6 +16,8 @@ export async function loadProvider(name: string, cwd: string): Promise<ProviderM
   switch (name) {
     case 'onprem':
       return await loadOnprem();
+    case 'aws':
+      return await loadAws();
     case 'memory':
       return await import('../../providers/memory/index.ts');
     default:
@@ -25,6 +27,9 @@ export async function loadProvider(name: string, cwd: string): Promise<ProviderM
 
 /** On-prem with what only the command line asks of it: explanations, pool edits, cleaning up. */
 export const loadOnprem = async () => await import('../../providers/onprem/index.ts');
+
+/** AWS with what only the command line asks of it: load balancers as they are there. */
+export const loadAws = async () => await import('../../providers/aws/index.ts');
 
 /** Imports a path or a package from the point of view of `cwd`; `flag` is named in errors. */
 export async function importModule(

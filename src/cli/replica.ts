@@ -1,5 +1,5 @@
 import { createContext } from '../controllers/context.ts';
-import type { KubeObject, Node, Service } from '../core/objects.ts';
+import { type EndpointSlice, type KubeObject, keyOf, type Node, type Service } from '../core/objects.ts';
 import type { Call, Log, Provider, ResourceName } from '../core/provider.ts';
 import { type DesiredLoadBalancer, desiredOf } from '../core/service/desired.ts';
 import { nodePass } from '../core/service/nodes.ts';
@@ -95,6 +95,9 @@ export async function createReplica({ live, namespace, terminal }: ReplicaOption
   };
 }
 
+/** Names the Service of an EndpointSlice. */
+const SERVICE_LABEL = 'kubernetes.io/service-name';
+
 /** Specs of Services in a replica. Nodes are looked at once: nothing drains in a plan. */
 export async function specsIn(
   replica: Replica,
@@ -103,11 +106,15 @@ export async function specsIn(
 ): Promise<(service: Service) => DesiredLoadBalancer> {
   const nodes = await replica.list<Node>(resources.nodes);
   const { members } = nodePass(nodes, { nowMs: 0, drainMs: 0 });
+  const slices = Map.groupBy(
+    await replica.list<EndpointSlice>(resources.endpointslices),
+    ({ metadata: { namespace, labels } }) => `${namespace}/${labels?.[SERVICE_LABEL] ?? ''}`,
+  );
   return (service) =>
     desiredOf(service, {
       cluster,
       members,
-      slices: () => [],
+      slices: () => slices.get(keyOf(service)) ?? [],
       ...(loadBalancers?.interpret === undefined ? {} : { interpret: loadBalancers.interpret }),
     });
 }

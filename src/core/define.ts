@@ -28,6 +28,7 @@ export function defineLoadBalancers<Desired, Observed, Act extends Action>(
   return {
     ...(parts.selfCleaning === true ? { selfCleaning: true as const } : {}),
     ...(parts.interpret === undefined ? {} : { interpret: parts.interpret.bind(parts) }),
+    ...(parts.request === undefined ? {} : { request: parts.request.bind(parts) as (action: Action) => object }),
     async preview(spec, service, call) {
       const desired = spec === undefined ? undefined : planned(parts, spec, call);
       return stagesOf(parts, desired, await observed(parts, service, call), call);

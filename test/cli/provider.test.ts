@@ -47,7 +47,7 @@ const refused: readonly { readonly name: string; readonly says: RegExp }[] = [
   { name: './old.mjs', says: /exports apiVersion 2; this Fairlead needs 1[\s\S]*exports no function "create"/ },
   {
     name: 'nobody-has-this',
-    says: /is none of onprem, memory, and no package of that name is installed here; write a path as \.\/mine\.js/,
+    says: /is none of onprem, aws, memory, and no package of that name is installed here; write a path as \.\/mine\.js/,
   },
   { name: 'import-only', says: /its "exports" must have a "default" condition, "import" alone is not enough/ },
 ];

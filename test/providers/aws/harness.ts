@@ -44,7 +44,8 @@ export async function awsHarness(
     world,
     stacks: () => stacks,
     parts: stacks.parts,
-    restart() {
+    async restart() {
+      await clock.advance(15_000); // the lease of who crashed has to end first
       stacks = start();
       return stacks.parts;
     },
