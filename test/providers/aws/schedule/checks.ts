@@ -5,7 +5,7 @@ import type { Call } from '../../../../src/core/provider.ts';
 import type { FakeAws } from '../../../fake/aws/aws.ts';
 import { directClients } from '../../../fake/aws/clients.ts';
 import { healthOf, liveTargets } from '../../../fake/aws/elb/targets.ts';
-import type { LoadBalancer, Tags } from '../../../fake/aws/records.ts';
+import type { LoadBalancer, Rule, Tags } from '../../../fake/aws/records.ts';
 import type { SeededWorld } from '../../../fake/aws/world.ts';
 import { CLUSTER, type ClusterService } from './cluster.ts';
 import type { World } from './schedule.ts';
@@ -18,26 +18,52 @@ export interface Foreign {
 const isOurs = ({ tags }: { readonly tags: Tags }): boolean => tags['fairlead.dev/cluster'] === CLUSTER;
 const uidOf = ({ tags }: { readonly tags: Tags }): string | undefined => tags['fairlead.dev/service-uid'];
 
-export function createForeign(aws: FakeAws, { vpcId, nodeGroupId }: SeededWorld): Foreign {
-  const { cloud, seed } = aws;
-  const tags = { 'fairlead.dev/cluster': 'elsewhere', 'fairlead.dev/service-uid': 'uid-web-1', Name: 'theirs' };
-  const group = seed.securityGroup({ vpcId, name: 'theirs', tags: { [`kubernetes.io/cluster/${CLUSTER}`]: 'owned' } });
-  seed.securityGroup({ vpcId, name: 'elsewhere', tags });
+/** Of another cluster, for a Service with the UID of our first one; of nobody; of somebody who shares the cluster's tag. */
+export async function createForeign(aws: FakeAws, { vpcId, subnetIds, nodeGroupId }: SeededWorld): Promise<Foreign> {
+  const { cloud, seed, call } = aws;
+  const owners: Readonly<Record<string, Tags>> = {
+    elsewhere: {
+      'fairlead.dev/cluster': 'elsewhere',
+      'fairlead.dev/service-uid': 'uid-web-1',
+      'fairlead.dev/resource': 'LoadBalancer',
+    },
+    nobody: {},
+    kops: { [`kubernetes.io/cluster/${CLUSTER}`]: 'owned' },
+  };
+  const rules: Rule[] = [];
+  for (const [name, tags] of Object.entries(owners)) {
+    const group = seed.securityGroup({ vpcId, name: `foreign-${name}`, tags });
+    rules.push({ id: `sgr-${name}`, protocol: 'tcp', from: 30_080, to: 30_080, groupId: group, tags: {} });
+    const Tags = [...Object.entries(tags), ['Name', name]].map(([Key, Value]) => ({ Key, Value }));
+    await call('elb', 'CreateLoadBalancer', {
+      Name: `k8s-foreign-${name}`,
+      Type: 'network',
+      Scheme: 'internal',
+      Subnets: subnetIds,
+      SecurityGroups: [group],
+      Tags,
+    });
+    await call('elb', 'CreateTargetGroup', {
+      Name: `k8s-foreign-${name}`,
+      Protocol: 'TCP',
+      Port: 80,
+      VpcId: vpcId,
+      Tags,
+    });
+  }
   const nodes = cloud.securityGroups.get(nodeGroupId);
   assert.ok(nodes !== undefined);
-  const rules = [
-    { id: 'sgr-1', protocol: 'tcp', from: 30_080, to: 30_080, groupId: group, tags: {} },
-    {
-      id: 'sgr-2',
-      protocol: 'tcp',
-      from: 1,
-      to: 65_535,
-      groupId: group,
-      description: 'elbv2.k8s.aws/targetGroupBinding=shared',
-      tags: {},
-    },
-  ];
-  cloud.securityGroups.put(nodeGroupId, { ...nodes, ingress: rules });
+  const lbc = 'elbv2.k8s.aws/targetGroupBinding=shared';
+  const shared = {
+    id: 'sgr-lbc',
+    protocol: 'tcp',
+    from: 1,
+    to: 65_535,
+    cidr: '10.9.0.0/16',
+    description: lbc,
+    tags: {},
+  };
+  cloud.securityGroups.put(nodeGroupId, { ...nodes, ingress: [...rules, shared] });
   return { before: foreignOf(aws, nodeGroupId) };
 }
 
@@ -56,29 +82,42 @@ function foreignOf({ cloud }: FakeAws, nodeGroupId: string): object {
 
 /** So long after somebody has changed something, a Service is not yet expected to be as people want it. */
 const UNDISTURBED_MS = 900_000;
+/** Clients keep an address as long as DNS says (aws.md, Ruling 11). */
+const DNS_MS = 300_000;
 
 /**
- * Never does a status name a load balancer without a healthy target while another one of that Service has one. A Service
- * whose targets or parts somebody else has just changed is left out; a change of its scheme is no such change.
+ * Never does a status name a load balancer without a healthy target while another one of that Service has one, and what it
+ * named before stays a while. A Service whose targets or parts somebody else has just changed is left out; a change of its
+ * scheme is no such change.
  */
-export function checkPublished({ aws, cluster, clock, counts, broken }: World): void {
-  const byUid = new Map<string, LoadBalancer[]>();
-  for (const balancer of aws.cloud.loadBalancers.values()) {
-    const uid = uidOf(balancer);
-    if (!isOurs(balancer) || uid === undefined) continue;
-    byUid.set(uid, [...(byUid.get(uid) ?? []), balancer]);
-  }
-  for (const [uid, balancers] of byUid) {
-    const service = cluster.services.get(uid);
-    const hostname = service?.ingress?.[0]?.hostname;
-    if (balancers.length < 2 || service === undefined || service.deleted || hostname === undefined) continue;
-    counts.replaced += 1;
-    if (clock.monotonicMs() - service.disturbedMs < UNDISTURBED_MS) continue;
-    const well = balancers.filter((one) => isServing(aws, one));
-    if (well.length === 0) continue;
-    if (well.some(({ dnsName }) => dnsName.toLowerCase() === hostname)) continue;
-    const names = well.map(({ name }) => name).join(', ');
-    broken.push(`at ${clock.monotonicMs()} ms ${service.name} names ${hostname}, which serves nobody; ${names} does`);
+export function checkPublished(world: World): void {
+  const { aws, cluster, clock, counts, broken } = world;
+  const nowMs = clock.monotonicMs();
+  const balancers = aws.cloud.loadBalancers.values().filter(isOurs);
+  for (const service of cluster.services.values()) {
+    const { uid, name, ingress, deleted, disturbedMs } = service;
+    const hostname = ingress?.[0]?.hostname;
+    if (hostname === undefined || deleted || nowMs - disturbedMs < UNDISTURBED_MS) {
+      world.named.delete(uid);
+      world.left.delete(uid);
+      continue;
+    }
+    const own = balancers.filter((one) => uidOf(one) === uid);
+    const isGone = (host: string) => !own.some(({ dnsName }) => dnsName.toLowerCase() === host);
+    if (own.length > 1) counts.replaced += 1;
+    const well = own.filter((one) => isServing(aws, one)).map(({ dnsName }) => dnsName.toLowerCase());
+    if (well.length > 0 && !well.includes(hostname)) {
+      broken.push(`at ${nowMs} ms ${name} names ${hostname}, which serves nobody; ${well.join(', ')} does`);
+    }
+    const before = world.named.get(uid);
+    if (before?.hostname !== hostname) {
+      if (before !== undefined) world.left.set(uid, { hostname: before.hostname, sinceMs: nowMs });
+      world.named.set(uid, { hostname });
+    }
+    const left = world.left.get(uid);
+    if (left === undefined || left.hostname === hostname || nowMs - left.sinceMs >= DNS_MS) continue;
+    if (isGone(left.hostname))
+      broken.push(`at ${nowMs} ms ${left.hostname} is gone ${nowMs - left.sinceMs} ms after the switch`);
   }
 }
 
@@ -113,9 +152,20 @@ export async function checkEnd(world: World): Promise<void> {
     'not deleted to the end',
   );
   const refused = process?.refused ?? new Map<string, string>();
-  for (const service of cluster.services.values()) if (!refused.has(service.uid)) checkServed(world, service);
+  for (const service of cluster.services.values()) {
+    if (refused.has(service.uid)) checkStanding(world, service);
+    else checkServed(world, service);
+  }
   checkLeaks(world);
   await checkFresh(world, refused);
+}
+
+/** What was published before somebody made a mistake still serves, unless somebody else took it away. */
+function checkStanding({ aws: { cloud }, damaged }: World, { name, uid, ingress }: ClusterService): void {
+  const hostname = ingress?.[0]?.hostname;
+  if (hostname === undefined || damaged.has(uid)) return;
+  const standing = cloud.loadBalancers.values().some(({ dnsName }) => dnsName.toLowerCase() === hostname);
+  assert.ok(standing, `${name}: its mistake took ${hostname} away`);
 }
 
 function checkServed({ aws: { cloud }, cluster }: World, service: ClusterService): void {

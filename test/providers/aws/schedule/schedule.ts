@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import type { Cidr } from '../../../../src/core/provider.ts';
 import { seededRandom } from '../../../../src/sandbox/api/random.ts';
 import { createFakeAws, type FakeAws } from '../../../fake/aws/aws.ts';
 import { type FakeCall, type Fault, throttled } from '../../../fake/aws/faults.ts';
@@ -7,16 +6,24 @@ import type { Settings } from '../../../fake/aws/settings.ts';
 import { type SeededWorld, seedWorld } from '../../../fake/aws/world.ts';
 import { createVirtualClock, type VirtualClock } from '../../../fake/clock.ts';
 import { checkEnd, checkPublished, createForeign, type Foreign, isSettled } from './checks.ts';
-import { CLUSTER, type Cluster, createCluster, type Wish } from './cluster.ts';
+import { CLUSTER, type Cluster, createCluster } from './cluster.ts';
+import { somethingHappens, switchesOnly } from './happenings.ts';
 import { type Process, startProcess } from './process.ts';
+import { pick } from './random.ts';
 
 /** One random history of people, nodes, faults and dying controllers on the fake. */
 export interface World {
+  readonly seed: number;
   readonly clock: VirtualClock;
   readonly aws: FakeAws;
   readonly seeded: SeededWorld;
   readonly cluster: Cluster;
   readonly foreign: Foreign;
+  /** uid -> what its status was seen to name last; what it named before that, and since when it does not. */
+  readonly named: Map<string, { readonly hostname: string }>;
+  /** uids of Services of which somebody else took something away. */
+  readonly damaged: Set<string>;
+  readonly left: Map<string, { readonly hostname: string; readonly sinceMs: number }>;
   readonly random: () => number;
   /** What happened, in words. */
   readonly story: string[];
@@ -28,6 +35,8 @@ export interface World {
     crashes: number;
     /** That joined. */
     nodes: number;
+    /** That were created. */
+    services: number;
     /** Looks at a Service that had two load balancers. */
     replaced: number;
   };
@@ -55,7 +64,7 @@ export async function runSchedule(
   seed: number,
   { steps = 12, told, watch }: ScheduleOptions = {},
 ): Promise<ScheduleResult> {
-  const world = createWorld(seed, told);
+  const world = await createWorld(seed, told);
   watch?.(world);
   try {
     return await play(world, steps);
@@ -70,8 +79,9 @@ async function play(world: World, steps: number): Promise<ScheduleResult> {
   try {
     startOne(world);
     aws.fault = (call) => faultOf(world, call);
+    const happen = isQuiet(world.seed) ? await switchesOnly(world, pass) : somethingHappens;
     for (let step = 0; step < steps; step += 1) {
-      somethingHappens(world);
+      happen(world);
       await pass(world, pick(random, [0, 50, 1000, 5000, 20_000, 90_000, 400_000]));
     }
     aws.fault = () => undefined;
@@ -86,10 +96,10 @@ async function play(world: World, steps: number): Promise<ScheduleResult> {
   }
 }
 
-function createWorld(seed: number, told: World['told']): World {
+async function createWorld(seed: number, told: World['told']): Promise<World> {
   const clock = createVirtualClock();
   const random = seededRandom(seed * 6007 + 13);
-  const aws = createFakeAws({ clock, random, ...mannersOf(seed, random) });
+  const aws = createFakeAws({ clock, random });
   const seeded = seedWorld(aws, CLUSTER);
   const cluster = createCluster(
     () => clock.monotonicMs(),
@@ -97,22 +107,30 @@ function createWorld(seed: number, told: World['told']): World {
     (id) => aws.cloud.instances.get(id)?.zone ?? '',
   );
   const story: string[] = [];
-  const foreign = createForeign(aws, seeded);
+  const foreign = await createForeign(aws, seeded);
+  aws.configure(mannersOf(seed, random));
   return {
+    seed,
     clock,
     aws,
     seeded,
     cluster,
     foreign,
+    named: new Map(),
+    damaged: new Set(),
+    left: new Map(),
     random,
     story,
     process: undefined,
     broken: [],
     told,
-    counts: { faults: 0, crashes: 0, nodes: 0, replaced: 0 },
+    counts: { faults: 0, crashes: 0, nodes: 0, services: 0, replaced: 0 },
     tell: (line) => void story.push(`${clock.monotonicMs()}: ${line}`),
   };
 }
+
+/** Nothing but schemes changes in every fourth: there the status must never name a load balancer that serves nobody. */
+const isQuiet = (seed: number): boolean => seed % 4 === 0;
 
 /** Every third one answers at once; the others take their time, and every second of them lags. */
 function mannersOf(seed: number, random: () => number): Partial<Settings> {
@@ -196,214 +214,4 @@ async function calm(world: World): Promise<void> {
   const passedMs = () => clock.monotonicMs() - startMs;
   while (passedMs() < AUDITED_MS || (passedMs() < CALM_MS && !isSettled(world))) await pass(world, 60_000);
   assert.deepEqual(world.process?.bugs, [], 'threw what is no ProviderError');
-}
-
-// ---- What happens ---------------------------------------------------------------------------------------------------
-
-function somethingHappens(world: World): void {
-  const { random } = world;
-  const happen = draw<(world: World) => void>(random, [
-    [world.cluster.services.size < 3 ? 6 : 1, createService],
-    [5, changeService],
-    [2, deleteService],
-    [2, changeNodes],
-    [2, changePods],
-    [1, flipHealth],
-    [2, breakSomething],
-    [1, throttleForAWhile],
-  ]);
-  happen(world);
-}
-
-const NAMES = ['web', 'api', 'dns', 'db'] as const;
-
-function createService(world: World): void {
-  const { cluster, random } = world;
-  const taken = new Set([...cluster.services.values()].map(({ name }) => name));
-  const name = NAMES.find((one) => !taken.has(one));
-  if (name === undefined) return;
-  const uid = `uid-${name}-${world.story.length}`;
-  const wish = newWish(random);
-  world.tell(`create ${name}: ${JSON.stringify(wish)}`);
-  cluster.put(uid, { uid, name, wish, deleted: false, ingress: undefined, print: undefined });
-}
-
-function newWish(random: () => number): Wish {
-  return {
-    ports: portsOf(random),
-    targetKind: random() < 0.6 ? 'node' : 'pod',
-    trafficPolicy: random() < 0.8 ? 'cluster' : 'local',
-    sources: random() < 0.7 ? [] : ['10.0.0.0/8' as Cidr],
-    short: annotationsOf(random),
-  };
-}
-
-function portsOf(random: () => number): Wish['ports'] {
-  return pick<Wish['ports']>(random, [
-    [{ protocol: 'TCP', port: 80 }],
-    [
-      { protocol: 'TCP', port: 80 },
-      { protocol: 'TCP', port: 443 },
-    ],
-    [
-      { protocol: 'TCP', port: 53 },
-      { protocol: 'UDP', port: 53 },
-    ],
-    [{ protocol: 'UDP', port: 53 }],
-    [
-      { protocol: 'TCP', port: 443 },
-      { protocol: 'UDP', port: 53 },
-      { protocol: 'TCP', port: 8080 },
-    ],
-  ]);
-}
-
-/** Each as an annotation that may be there or not. */
-function annotationsOf(random: () => number): Wish['short'] {
-  const maybe: Readonly<Record<string, readonly string[]>> = {
-    scheme: ['internal', 'internet-facing'],
-    attributes: [
-      'load_balancing.cross_zone.enabled=true',
-      'dns_record.client_routing_policy=availability_zone_affinity',
-    ],
-    'target-group-attributes': ['deregistration_delay.timeout_seconds=20', 'stickiness.enabled=true'],
-    'healthcheck-interval': ['20'],
-    'additional-resource-tags': ['team=a', 'team=b,env=prod'],
-    'proxy-protocol': ['*'],
-  };
-  return Object.fromEntries(
-    Object.entries(maybe).flatMap(([name, values]) => (random() < 0.35 ? [[name, pick(random, values)]] : [])),
-  );
-}
-
-function changeService(world: World): void {
-  const { cluster, random } = world;
-  const service = anyOf(
-    random,
-    [...cluster.services.values()].filter(({ deleted }) => !deleted),
-  );
-  if (service === undefined) return;
-  const fresh = newWish(random);
-  const what = pick(random, ['ports', 'targetKind', 'sources', 'short', 'scheme', 'scheme'] as const);
-  const { scheme = 'internal' } = service.wish.short;
-  const wish: Wish =
-    what === 'scheme'
-      ? {
-          ...service.wish,
-          short: { ...service.wish.short, scheme: scheme === 'internal' ? 'internet-facing' : 'internal' },
-        }
-      : { ...service.wish, [what]: fresh[what] };
-  world.tell(
-    `change ${service.name}: ${what} ${JSON.stringify(what === 'scheme' ? wish.short['scheme'] : wish[what])}`,
-  );
-  cluster.put(service.uid, { wish, ...(what === 'scheme' ? { disturbedMs: service.disturbedMs } : {}) });
-}
-
-function deleteService({ cluster, random, ...world }: World): void {
-  const service = anyOf(random, [...cluster.services.values()]);
-  if (service === undefined) return;
-  world.tell(`delete ${service.name}`);
-  cluster.put(service.uid, { deleted: true });
-}
-
-function changeNodes({ cluster, random, aws, seeded, counts, ...world }: World): void {
-  const id = anyOf(random, [...cluster.nodes.keys()]);
-  const chance = random();
-  if (chance < 0.5 || id === undefined) {
-    const index = Math.floor(random() * 3);
-    counts.nodes += 1;
-    const address = `192.168.${index * 32}.${20 + counts.nodes}`;
-    const made = aws.seed.instance({
-      subnetId: seeded.subnetIds[index] ?? '',
-      addresses: [address],
-      groups: [seeded.nodeGroupId],
-    });
-    world.tell(`node ${made} joins`);
-    cluster.nodes.set(made, { address, zone: aws.cloud.instances.get(made)?.zone ?? '' });
-  } else if (cluster.nodes.size > 1) {
-    world.tell(`node ${id} goes`);
-    cluster.nodes.delete(id);
-    for (const [pod, node] of cluster.pods) if (node === id) cluster.pods.delete(pod);
-    // Its Node goes before or after its instance.
-    if (chance < 0.75) aws.seed.terminate(id);
-  }
-  cluster.targetsChanged();
-}
-
-/** Pods have addresses of their node's interface, as the VPC CNI gives them. */
-function changePods({ cluster, random, aws, ...world }: World): void {
-  const id = anyOf(random, [...cluster.nodes.keys()]);
-  const node = id === undefined ? undefined : cluster.nodes.get(id);
-  const interfaceId = id === undefined ? undefined : aws.cloud.instances.get(id)?.interfaceIds[0];
-  if (id === undefined || node === undefined || interfaceId === undefined) return;
-  const count = Math.floor(random() * 4);
-  const prefix = node.address.split('.').slice(0, 2).join('.');
-  const third = Number(node.address.split('.')[2]) + 1 + Math.floor(random() * 8);
-  for (const [pod, on] of cluster.pods) if (on === id) cluster.pods.delete(pod);
-  for (let number = 0; number < count; number += 1) {
-    cluster.pods.set(`${prefix}.${third}.${(Number(node.address.split('.')[3]) + number * 7) % 250}`, id);
-  }
-  const now = [...cluster.pods].filter(([, on]) => on === id).map(([pod]) => pod);
-  aws.seed.setAddresses(interfaceId, now);
-  world.tell(`pods of ${id}: ${now.join(' ')}`);
-  cluster.targetsChanged();
-}
-
-function flipHealth({ cluster, random, aws, ...world }: World): void {
-  const id = anyOf(random, [...cluster.nodes.keys(), ...cluster.pods.keys()]);
-  if (id === undefined) return;
-  const isSick = random() < 0.5;
-  world.tell(`${id} ${isSick ? 'fails' : 'is well'}`);
-  aws.seed.setHealth(id, isSick ? 'Target.FailedHealthChecks' : undefined);
-  cluster.targetsChanged();
-}
-
-function throttleForAWhile({ aws, clock, ...world }: World): void {
-  world.tell('AWS throttles for a minute');
-  const slow = { size: 5, perSecond: 2 };
-  aws.configure({ buckets: { 'elb.read': slow, 'elb.write': slow, 'ec2.read': slow, 'ec2.write': slow } });
-  clock.after(60_000, () => aws.configure({ buckets: {} }));
-}
-
-/** Somebody with a console deletes or changes what is ours. */
-function breakSomething({ aws, cluster, random, clock, ...world }: World): void {
-  const { loadBalancers, listeners, targetGroups } = aws.cloud;
-  const isOurs = ({ tags }: { readonly tags: Readonly<Record<string, string>> }) =>
-    tags['fairlead.dev/cluster'] === CLUSTER;
-  const parts = [...loadBalancers.values(), ...listeners.values(), ...targetGroups.values()].filter(isOurs);
-  const part = anyOf(random, parts);
-  if (part === undefined) return;
-  const uid = part.tags['fairlead.dev/service-uid'] ?? '';
-  world.tell(`outside: breaks ${part.arn.split(':').slice(5).join(':')}`);
-  if ('mappings' in part)
-    void aws.call('elb', 'DeleteLoadBalancer', { LoadBalancerArn: part.arn }).catch(refusedIsFine);
-  else if ('forwards' in part) void aws.call('elb', 'DeleteListener', { ListenerArn: part.arn }).catch(refusedIsFine);
-  else {
-    const target = [...part.targets.values()][0];
-    if (target === undefined) return;
-    const Targets = [{ Id: target.id, Port: target.port }];
-    void aws.call('elb', 'DeregisterTargets', { TargetGroupArn: part.arn, Targets }).catch(refusedIsFine);
-  }
-  const service = cluster.services.get(uid);
-  if (service !== undefined) cluster.services.set(uid, { ...service, disturbedMs: clock.monotonicMs() });
-}
-
-/** The outsider's call meets the same faults as ours, or somebody else was faster. */
-function refusedIsFine(): void {}
-
-function anyOf<T>(random: () => number, of: readonly T[]): T | undefined {
-  return of[Math.floor(random() * of.length)];
-}
-
-function pick<T>(random: () => number, of: readonly T[]): T {
-  return of[Math.floor(random() * of.length)] as T;
-}
-
-function draw<T>(random: () => number, of: readonly (readonly [number, T])[]): T {
-  let left = random() * of.reduce((sum, [weight]) => sum + weight, 0);
-  const found = of.find(([weight]) => {
-    left -= weight;
-    return left < 0;
-  });
-  return (found ?? (of.at(-1) as readonly [number, T]))[1];
 }
