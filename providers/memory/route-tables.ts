@@ -23,8 +23,8 @@ export interface RouteTables {
   find(table: string, destination: Cidr, signal: AbortSignal): Promise<CloudRoute | undefined>;
   /** AlreadyExists while the table has a route with this destination. */
   create(route: CloudRoute, signal: AbortSignal): Promise<void>;
-  /** No error when it is gone. */
-  remove(table: string, destination: Cidr, signal: AbortSignal): Promise<void>;
+  /** No error when it is gone. One that is tagged for another cluster stays: it was put there since somebody looked. */
+  remove(table: string, destination: Cidr, cluster: string, signal: AbortSignal): Promise<void>;
 
   /** What really is there now. For tests, like all below. */
   snapshot(): readonly CloudRoute[];
@@ -83,8 +83,10 @@ export function createRouteTables({ clock, random, settings, perform }: RouteTab
           throw new CloudError('QuotaExceeded', `quota routesPerTable: ${used} of ${routesPerTable} in ${table}`);
         set(table, destination, route);
       }),
-    remove: (table, destination, signal) =>
-      perform('removeRoute', nameOf(table, destination), signal, () => set(table, destination, undefined)),
+    remove: (table, destination, cluster, signal) =>
+      perform('removeRoute', nameOf(table, destination), signal, () => {
+        if (at(table, destination)?.tags['cluster'] === cluster) set(table, destination, undefined);
+      }),
     snapshot: now,
     put: (route) => set(route.table, route.destination, route),
     drop: (table, destination) => set(table, destination, undefined),

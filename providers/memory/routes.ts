@@ -19,7 +19,7 @@ export function memoryRoutes(cloud: RouteTables, cluster: string): Routes {
     tables: () => tables,
     create: (route, call) => create(cloud, toCloud(route, cluster), call),
     async remove({ table = '', destination }, call) {
-      await callCloud(call, 'write', () => cloud.remove(table, destination, call.signal));
+      await callCloud(call, 'write', () => cloud.remove(table, destination, cluster, call.signal));
     },
   };
 }
