@@ -18,6 +18,27 @@ export interface NodeGroups {
  * interface is not known give neither.
  */
 export function nodeGroupsOf(desired: Desired, facts: Facts, { cluster }: Settings): NodeGroups {
+  const known = seen.get(desired.targets);
+  const { interfaces, securityGroups } = facts;
+  const of = { interfaces, securityGroups, cluster, targetType: desired.targetType };
+  if (known !== undefined && isSameInput(known.of, of)) return known.groups;
+  const groups = lookUp(desired, facts, cluster);
+  seen.set(desired.targets, { of, groups });
+  return groups;
+}
+
+type Input = Pick<Facts, 'interfaces' | 'securityGroups'> & Pick<Desired, 'targetType'> & Pick<Settings, 'cluster'>;
+
+/** A memo of a pure function: thousands of Services share one array of a thousand nodes. */
+const seen = new WeakMap<object, { readonly of: Input; readonly groups: NodeGroups }>();
+
+const isSameInput = (a: Input, b: Input): boolean =>
+  a.interfaces === b.interfaces &&
+  a.securityGroups === b.securityGroups &&
+  a.targetType === b.targetType &&
+  a.cluster === b.cluster;
+
+function lookUp(desired: Desired, facts: Facts, cluster: string): NodeGroups {
   const groups = new Set<string>();
   const ambiguous = new Map<string, readonly string[]>(); // interface -> tagged groups
   for (const target of desired.targets) {
