@@ -74,7 +74,11 @@ export interface Roster {
  */
 export function createRoster({ service, route, node, lifecycle, ipam }: ControllerOptions, shared: Shared): Roster {
   const { provider, log } = shared;
-  const off = (name: string, why: string) => void log.info({ controller: name, why }, 'controller stays off');
+  const reasons: string[] = []; // of those that stay off
+  const off = (name: string, why: string): void => {
+    reasons.push(`${name}: ${why}`);
+    log.info({ controller: name, why }, 'controller stays off');
+  };
   const controllers: { name: string; controller: Controller }[] = [];
   let serving: ServiceController | undefined;
 
@@ -127,7 +131,7 @@ export function createRoster({ service, route, node, lifecycle, ipam }: Controll
   }
 
   if (controllers.length === 0) {
-    const message = `provider "${provider.name}" has nothing for any controller that is asked for`;
+    const message = `provider "${provider.name}" has nothing for any controller that is asked for: ${reasons.join('; ')}`;
     throw failure('FL_PROVIDER_EMPTY', message);
   }
   return { controllers, ...(serving === undefined ? {} : { service: serving }) };

@@ -250,7 +250,7 @@ export const errorCatalogue = {
   },
   FL_MEMORY_FOREIGN: {
     kind: 'conflict',
-    title: 'A balancer of the memory cloud has the name that is needed, and is not ours.',
+    title: 'A balancer or route of the memory cloud has the name or destination that is needed, and is not ours.',
     help: 'Rename or delete it in the cloud; Fairlead changes nothing that it does not own.',
   },
   FL_MEMORY_QUOTA: {

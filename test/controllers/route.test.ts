@@ -576,3 +576,17 @@ for (const [why, options] of [
     assert.equal(await replica.metric('running_managed_controllers', { name: 'node-route-controller' }), 0);
   });
 }
+
+test('nothing is left to run: the process ends, and says why', async (t) => {
+  const rig = createRouteRig(t);
+  const route = { configure: true, clusterCidrs: [], periodMs: PERIOD_MS };
+  const module = { apiVersion: 1, create: async () => ({ name: 'bare', close: async () => {} }) } as const;
+  const replica = await rig.start({ module, route });
+  await rig.clock.advance(3000);
+  const { code, message } = replica.end as { readonly code?: string; readonly message?: string };
+  assert.equal(code, 'FL_PROVIDER_EMPTY');
+  assert.equal(
+    message,
+    'provider "bare" has nothing for any controller that is asked for: service-lb-controller: provider "bare" has no load balancers; node-route-controller: provider "bare" has no routes',
+  );
+});
