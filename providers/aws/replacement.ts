@@ -2,8 +2,11 @@ import type { Match } from './diff/match.ts';
 import type { ObservedLoadBalancer, ObservedTargetGroup } from './model.ts';
 import { resourceOf, retiringSince } from './ownership.ts';
 
-/** Clients keep an address of the old load balancer as long as DNS says, and longer. */
-const DNS_HOLD_MS = 300_000;
+/**
+ * Clients keep an address of the old load balancer as long as DNS says, and longer: 5 minutes; one more because the status
+ * is written some time after the stamp.
+ */
+const DNS_HOLD_MS = 360_000;
 const DELAY = 'deregistration_delay.timeout_seconds';
 const DEFAULT_DELAY_SECONDS = 300;
 

@@ -102,7 +102,7 @@ function activate(cloud: Cloud): void {
 
 const external = spec({ short: { scheme: 'internet-facing' } });
 
-test('a change of scheme makes the new one first, switches when it is healthy, and keeps the old one for five minutes', () => {
+test('a change of scheme makes the new one first, switches when it is healthy, and keeps the old one for six minutes', () => {
   const cloud = world();
   const before = ensure(cloud, spec());
   assert.ok(before.state === 'ready');
@@ -129,7 +129,7 @@ test('a change of scheme makes the new one first, switches when it is healthy, a
   const after = state();
   assert.ok(after.state === 'ready');
   assert.notEqual(after.ingress[0]?.hostname, before.ingress[0]?.hostname);
-  cloud.settle(299_000);
+  cloud.settle(359_000);
   assert.deepEqual(todo(cloud, external), []);
   cloud.settle(1000);
   assert.deepEqual(todo(cloud, external), [['DeleteLoadBalancer'], ['DeleteTargetGroup']]);
