@@ -83,7 +83,6 @@ export function createApplier({ clock, cluster, clients, mirror, forgetFacts }: 
       const lags = isLag(act, error);
       if (!lags && !isRefused(error)) doubt(act);
       else if (lags) mirror.doubt();
-      if ('tags' in act && isUnanswered(error)) mirror.mayHaveMade(act.tags[TAG.uid] ?? '');
       if (isNotFound(error) || /^Invalid(Subnet|SecurityGroup|Group)/.test(awsCode(error))) forgetFacts();
       throw lags ? wait(error) : error;
     }
@@ -96,13 +95,18 @@ export function createApplier({ clock, cluster, clients, mirror, forgetFacts }: 
   function isLag(act: Act, error: unknown): boolean {
     const code = awsCode(error);
     if (isTaken(act, error)) return true;
-    if (/^(LoadBalancer|TargetGroup|Listener)NotFound$/.test(code)) return true;
+    // Of what is older it is no lag: somebody has deleted it.
+    if (/^(LoadBalancer|TargetGroup|Listener)NotFound$/.test(code)) {
+      return balancersOf(act).some(isRecentIn(loadBalancers)) || targetGroupsOf(act).some(isRecentIn(targetGroups));
+    }
     if (!/^Invalid(Group\.NotFound|GroupId\.|SecurityGroup)/.test(code)) return false;
     const groups = 'group' in act ? [act.group] : 'securityGroups' in act ? act.securityGroups : [];
     const sources = 'rules' in act ? act.rules.flatMap(({ source }) => ('group' in source ? [source.group] : [])) : [];
-    return [...groups, ...sources].some(({ id, name }) =>
-      securityGroups.isRecent(id ?? securityGroups.names.get(name) ?? ''),
-    );
+    return [...groups, ...sources].some(isRecentIn(securityGroups));
+  }
+
+  function isRecentIn(shelf: Pick<Shelf<unknown>, 'isRecent' | 'names'>): (ref: Ref) => boolean {
+    return ({ id, name }) => shelf.isRecent(id ?? shelf.names.get(name) ?? '');
   }
 
   /**
@@ -173,6 +177,19 @@ export function createApplier({ clock, cluster, clients, mirror, forgetFacts }: 
 }
 
 type RuleAct = Extract<Act, { kind: 'AuthorizeSecurityGroupIngress' | 'RevokeSecurityGroupIngress' }>;
+
+/** Load balancers that the request refers to; those of its listeners included. */
+function balancersOf(act: Act): readonly Ref[] {
+  const on = 'on' in act ? act.on : act;
+  if ('loadBalancer' in on) return [on.loadBalancer];
+  return 'listener' in on ? [on.listener.loadBalancer] : [];
+}
+
+function targetGroupsOf(act: Act): readonly Ref[] {
+  const on = 'on' in act ? act.on : act;
+  const forward = 'forward' in act ? (act.forward ?? []) : [];
+  return [...('targetGroup' in on ? [on.targetGroup] : []), ...forward.map(({ group }) => group)];
+}
 
 /** AWS may have done it all the same. */
 function isUnanswered(error: unknown): boolean {
