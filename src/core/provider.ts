@@ -411,7 +411,10 @@ export interface Call {
   /** Aborts on deadline, shutdown and loss of leadership. Give it to every request. */
   readonly signal: AbortSignal;
   readonly log: Log;
-  /** The provider's limiter: wrap each request in it. */
+  /**
+   * The provider's limiter: wrap each request in it. `fn` is called when its class has room, higher priorities first
+   * (default 0), and again where the class retries what was throttled (`ClassLimit.retries`).
+   */
   limit<T>(fn: () => Promise<T>, how?: { readonly class?: string; readonly priority?: number }): Promise<T>;
   /** Lets everything else have its turn; awaited now and then in long loops. */
   readonly pause?: () => Promise<void>;
