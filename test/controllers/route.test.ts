@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CloudCall, CloudFault } from '../../providers/memory/cloud.ts';
 import type { Routes } from '../../src/core/provider.ts';
+import { sleepOn } from '../../src/work/clock.ts';
 import { SOON_MS } from './rig.ts';
 import { cidr, createRouteRig, PERIOD_MS, type RouteRig } from './route/rig.ts';
 
@@ -188,12 +189,15 @@ test('a list that lags behind our own writes makes no second write', async (t) =
   const rig = createRouteRig(t, { consistencyMs: 8000 });
   await rig.lead();
   await rig.join('a', ['10.120.0.0/24']);
-  await rig.clock.advance(SOON_MS);
-  await rig.clock.advance(59_000);
+  await rig.clock.advance(57_000);
   await rig.removeNode('a');
   await rig.join('b', ['10.120.1.0/24']);
-  await rig.clock.advance(70_000);
+  await rig.clock.advance(SOON_MS);
+  assert.equal(lists(rig), 1);
+  await rig.clock.advance(3000);
   await rig.join('c', ['10.120.2.0/24']);
+  await rig.clock.advance(SOON_MS);
+  assert.equal(lists(rig), 2, 'the second shows the cloud as it was before a went and b came');
   await rig.clock.advance(20_000);
   assert.deepEqual(writes(rig), [
     'createRoute main 10.120.0.0/24',
@@ -220,12 +224,13 @@ test('a route that cannot be made: an event, NetworkUnavailable True, tried agai
   await rig.clock.advance(2500);
   assert.equal(tries(), 3);
   await rig.clock.advance(100);
-  assert.deepEqual(rig.events('a'), [
+  const told =
     'Warning FailedToCreateRoute: Could not create route ' +
-      `${rig.api.store.get('nodes', 'a')?.object.metadata.uid} 10.120.0.0/24 for node a after 0s: ` +
-      'transient: FL_MEMORY_UNAVAILABLE: createRoute main 10.120.0.0/24: Unavailable',
-  ]);
+    `${rig.api.store.get('nodes', 'a')?.object.metadata.uid} 10.120.0.0/24 for node a after 0s: ` +
+    'transient: FL_MEMORY_UNAVAILABLE: createRoute main 10.120.0.0/24: Unavailable';
+  assert.deepEqual(rig.events('a'), [told]);
   await rig.clock.advance(3_600_000);
+  assert.deepEqual(rig.events('a'), [told], 'told once');
   const before = tries();
   await rig.clock.advance(3_600_000);
   assert.ok(tries() - before >= 9 && tries() - before <= 12, `${tries() - before} tries in an hour`);
@@ -326,6 +331,23 @@ test('a list that fails: nothing is written to the cloud, and it is asked again 
   await rig.clock.advance(120_000);
   assert.equal(rig.routes().length, 50);
   assert.equal(rig.available('n7'), 'False/RouteCreated');
+});
+
+test('lists that fail later are asked for at their own pace, however many routes wait for one', async (t) => {
+  const broken = new Set<CloudCall['operation']>(['createRoute']);
+  const rig = createRouteRig(t, {
+    fault: ({ operation }) => (broken.has(operation) ? { code: 'Unavailable' } : undefined),
+  });
+  await rig.lead();
+  for (let at = 0; at < 20; at += 1) await rig.join(`n${at}`, [`10.120.${at}.0/24`]);
+  await rig.clock.advance(30_000);
+  broken.add('listRoutes');
+  rig.calls.length = 0;
+  await rig.clock.advance(600_000);
+  assert.ok(lists(rig) >= 3 && lists(rig) <= 12, `${lists(rig)} lists in ten minutes`);
+  broken.clear();
+  await rig.clock.advance(700_000);
+  assert.equal(rig.routes().length, 20);
 });
 
 test('before the first list nothing is said about nodes that are known to be in order', async (t) => {
@@ -469,6 +491,33 @@ test('another’s True is overruled once; set again it is contested: told, and l
   assert.equal(rig.available('a'), 'False/RouteCreated', 'its writer had taken it back: a new case');
 });
 
+test('a CNI that writes while our patch is under way is not overwritten unseen', async (t) => {
+  const rig = createRouteRig(t);
+  const replica = await rig.lead();
+  replica.faults.add({ verb: 'patch', path: '/nodes/a/status', times: 2, effect: { kind: 'delay', ms: 3000 } });
+  await rig.join('a', ['10.120.0.0/24']);
+  await rig.clock.advance(SOON_MS);
+  await rig.setCondition('a', 'False/CalicoIsUp');
+  await rig.clock.advance(30_000);
+  assert.deepEqual([rig.available('a'), rig.routes().length], ['False/CalicoIsUp', 1]);
+});
+
+test('the second word about a node does not wait for the echo of the first', async (t) => {
+  const rig = createRouteRig(t, { latencyMs: 100 });
+  const late = {
+    verb: 'watch',
+    path: '/nodes',
+    times: Number.POSITIVE_INFINITY,
+    effect: { kind: 'late', ms: 1500 },
+  } as const;
+  const replica = await rig.lead({ faults: [late] });
+  await rig.join('a', ['10.120.0.0/24']);
+  await rig.clock.advance(2500);
+  assert.equal(rig.available('a'), 'False/RouteCreated');
+  const patches = replica.requests.filter(({ method }) => method === 'PATCH').map(({ status }) => status);
+  assert.deepEqual(patches, [200, 200]);
+});
+
 test('somebody wipes our condition: it is written again within one event', async (t) => {
   const rig = createRouteRig(t);
   await rig.lead();
@@ -524,6 +573,37 @@ test('leadership lost in the middle of a write: the call is aborted, nothing mor
   await rig.clock.advance(120_000);
   assert.deepEqual([rig.calls.length, replica.writes().length], before);
   assert.deepEqual([rig.routes(), replica.end], [[], 'lost']);
+});
+
+test('a process that was stopped writes nothing when it wakes: no timer has told it yet that it lost', async (t) => {
+  const never = new AbortController().signal;
+  const wrap = (routes: Routes): Routes => ({
+    ...routes,
+    async remove(route, call) {
+      // All that a stopped process notices: the clock has moved on.
+      await rig.clock.sleep(60_000, never);
+      await routes.remove(route, call);
+    },
+  });
+  const rig = createRouteRig(t, { wrap });
+  let isStopped = false;
+  const clock = {
+    ...rig.clock,
+    after: (ms: number, run: () => void) => rig.clock.after(ms, () => isStopped || run()),
+    sleep: (ms: number, signal: AbortSignal): Promise<void> => sleepOn(clock, ms, signal),
+  };
+  const replica = await rig.lead({ clock });
+  await rig.join('a', ['10.120.0.0/24']);
+  await rig.clock.advance(SOON_MS);
+  await rig.removeNode('a');
+  await rig.join('b', ['10.120.0.0/24']);
+  await rig.clock.advance(SOON_MS);
+  const before = replica.writes().length;
+  isStopped = true;
+  await rig.clock.advance(61_000);
+  assert.deepEqual(writes(rig).slice(1), ['removeRoute main 10.120.0.0/24'], 'the call that had begun');
+  assert.equal(replica.writes().length, before);
+  isStopped = false;
 });
 
 test('SIGTERM: the write under way ends, and is shown', async (t) => {
