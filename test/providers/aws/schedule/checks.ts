@@ -97,7 +97,9 @@ export function checkPublished(world: World): void {
   for (const service of cluster.services.values()) {
     const { uid, name, ingress, deleted, disturbedMs } = service;
     const hostname = ingress?.[0]?.hostname;
-    if (hostname === undefined || deleted || nowMs - disturbedMs < UNDISTURBED_MS) {
+    // Of a Service that is refused nothing is repaired.
+    const isBroken = world.damaged.has(uid) && world.process?.refused.has(uid) === true;
+    if (hostname === undefined || deleted || isBroken || nowMs - disturbedMs < UNDISTURBED_MS) {
       world.named.delete(uid);
       world.left.delete(uid);
       continue;
