@@ -11,6 +11,7 @@ import { CLASSES } from './names.ts';
 import { PRINT_ANNOTATION } from './progress.ts';
 import { createRoutes } from './routes.ts';
 import { createStacks, type Stacks } from './stacks.ts';
+import { type LoadBalancerStatus, statusOf } from './status.ts';
 import { instanceIdOf } from './targets.ts';
 
 export const apiVersion = 1;
@@ -21,6 +22,8 @@ export interface Surroundings {
   readonly client?: Pick<ClientOptions, 'requestHandler' | 'credentials' | 'endpoint'>;
 }
 export interface AwsProvider extends Provider {
+  /** Load balancers of this cluster with the health of their targets, for `fairlead status`. */
+  status(call: Call): Promise<readonly LoadBalancerStatus[]>;
   readonly stacks: Stacks;
   readonly clients: AwsClients;
 }
@@ -87,6 +90,7 @@ export async function create(
     instances: createInstances({ clients, region: place.region, vpcId, ipFamilies: config.nodeIpFamilies }),
     targetHealth: stacks.targetHealth,
     limits,
+    status: (call) => statusOf({ mirror, reads }, call),
     stacks,
     clients,
     async close() {

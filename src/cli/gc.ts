@@ -7,7 +7,8 @@ import { createPatches } from '../kube/patch.ts';
 import type { Client } from '../kube/request.ts';
 import { resources } from '../kube/resource.ts';
 import { systemClock } from '../work/clock.ts';
-import { type Command, InputError, type Terminal, type Values } from './command.ts';
+import { openAws } from './aws.ts';
+import { type Command, type Input, InputError, type Terminal, type Values } from './command.ts';
 import { connect, listOf } from './connect.ts';
 import { clusterFlags, leaseFlags, providerFlags } from './flag-table.ts';
 import { parse } from './flags.ts';
@@ -16,7 +17,7 @@ import { callFor } from './replica.ts';
 
 export const command: Command = {
   name: 'gc',
-  summary: 'Find reservations that no Service owns and, when told to, delete them; or leave the cluster for good',
+  summary: 'Find what no Service owns any more and, when told to, delete it; or leave the cluster for good',
   usage: '',
   maxArgs: 0,
   flags: [
@@ -29,17 +30,30 @@ export const command: Command = {
       default: 'false',
     },
     ...providerFlags
-      .filter(({ name }) => ['provider', 'load-balancer-class'].includes(name))
-      .map((flag) => (flag.name === 'provider' ? { ...flag, default: 'onprem', choices: ['onprem'] } : flag)),
+      .filter(({ name }) => !['default-class', 'ipam', 'metallb-namespace'].includes(name))
+      .map((flag) => (flag.name === 'provider' ? { ...flag, default: 'onprem', choices: ['onprem', 'aws'] } : flag)),
     ...clusterFlags,
     ...leaseFlags,
   ],
-  examples: ['fairlead gc', 'fairlead gc --delete', 'fairlead gc --release-all --delete'],
-  async run({ flags }, terminal) {
-    if (flags['provider'] !== 'onprem') throw new InputError(['--provider: gc cleans up on-prem reservations only']);
+  examples: [
+    'fairlead gc',
+    'fairlead gc --delete',
+    'fairlead gc --release-all --delete',
+    'fairlead gc --provider=aws --cluster-name=prod --aws-region=eu-west-1 --aws-vpc-id=vpc-0a',
+  ],
+  async run(input, terminal) {
+    const { flags } = input;
+    if (flags['provider'] !== 'onprem' && flags['provider'] !== 'aws') {
+      throw new InputError(['--provider: gc cleans up after onprem and aws only']);
+    }
+    if (flags['provider'] === 'aws' && flags['release-all'] === true) {
+      throw new InputError(['--release-all is for onprem: with aws, delete the Services while the controller runs']);
+    }
     const client = connect(flags, terminal);
     try {
-      return await collect(client, flags, terminal);
+      return flags['provider'] === 'aws'
+        ? await collectAws(client, input, terminal)
+        : await collect(client, flags, terminal);
     } finally {
       client.close();
     }
@@ -88,6 +102,43 @@ async function collect(client: Client, flags: Values, terminal: Terminal): Promi
   }
   stdout.write(`${cleanups.length - failed} done${failed === 0 ? '' : `, ${failed} failed: run it again`}\n`);
   return failed === 0 ? 0 : 1;
+}
+
+/** Load balancers with our mark whose Service is gone. */
+async function collectAws(client: Client, input: Input, terminal: Terminal): Promise<number> {
+  const { stdout } = terminal;
+  const aws = await openAws(client, input, terminal);
+  try {
+    const orphans = await aws.orphans();
+    for (const [uid, actions] of orphans) {
+      for (const { kind, target } of actions) stdout.write(`${kind} ${target}: Service ${uid} is gone\n`);
+    }
+    if (orphans.size === 0) {
+      stdout.write('nothing to clean up\n');
+      return 0;
+    }
+    if (input.flags['delete'] !== true) {
+      stdout.write(`\n${orphans.size} to do; nothing was changed. Add --delete to do it.\n`);
+      return 0;
+    }
+    if (input.flags['yes'] !== true && !(await confirmed(orphans.size, terminal))) {
+      stdout.write('nothing was changed\n');
+      return 1;
+    }
+    let failed = 0;
+    for (const uid of orphans.keys()) {
+      try {
+        await aws.remove(uid);
+      } catch (error) {
+        failed += 1;
+        terminal.stderr.write(`${uid}: ${(error as Error).message}\n`);
+      }
+    }
+    stdout.write(`${orphans.size - failed} done${failed === 0 ? '' : `, ${failed} failed: run it again`}\n`);
+    return failed === 0 ? 0 : 1;
+  } finally {
+    await aws.close();
+  }
 }
 
 async function plannedFor(client: Client, flags: Values, signal: AbortSignal): Promise<readonly Cleanup[]> {

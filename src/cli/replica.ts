@@ -1,6 +1,6 @@
 import { createContext } from '../controllers/context.ts';
 import { type EndpointSlice, type KubeObject, keyOf, type Node, type Service } from '../core/objects.ts';
-import type { Call, Log, Provider, ResourceName } from '../core/provider.ts';
+import type { Call, Log, Provider, ProviderContext, ResourceName } from '../core/provider.ts';
 import { type DesiredLoadBalancer, desiredOf } from '../core/service/desired.ts';
 import { nodePass } from '../core/service/nodes.ts';
 import { createPatches } from '../kube/patch.ts';
@@ -72,21 +72,7 @@ export async function createReplica({ live, namespace, terminal }: ReplicaOption
     list: async <T extends KubeObject>(resource: ResourceName) => (await listOf<T>(client, resource, signal)) ?? [],
     async provider(name, config, cluster) {
       const module = await loadProvider(name, terminal.cwd);
-      return await module.create(
-        createContext({
-          cluster,
-          config,
-          client,
-          patches: createPatches(client),
-          clock: systemClock,
-          random: Math.random,
-          log: quiet,
-          stores: [],
-          leads: () => true,
-          signal: ended.signal,
-          resync: () => {},
-        }),
-      );
+      return await module.create(contextFor({ client, cluster, config, signal: ended.signal }));
     },
     async close() {
       ended.abort(new Error('the command has ended'));
@@ -117,6 +103,26 @@ export async function specsIn(
       slices: () => slices.get(keyOf(service)) ?? [],
       ...(loadBalancers?.interpret === undefined ? {} : { interpret: loadBalancers.interpret }),
     });
+}
+
+/** What a command gives to a provider: nobody leads, nobody counts, nothing is run again. */
+export function contextFor(options: {
+  readonly client: Client;
+  readonly cluster: string;
+  readonly config: object;
+  readonly signal: AbortSignal;
+}): ProviderContext {
+  const { client } = options;
+  return createContext({
+    ...options,
+    patches: createPatches(client),
+    clock: systemClock,
+    random: Math.random,
+    log: quiet,
+    stores: [],
+    leads: () => true,
+    resync: () => {},
+  });
 }
 
 /** A call that only this command's end aborts. */

@@ -1,11 +1,14 @@
+import type { LoadBalancerStatus } from '../../providers/aws/status.ts';
 import type { KubeObject, Lease, Service } from '../core/objects.ts';
 import { type ServiceState, stateOf } from '../core/service/state.ts';
 import { print } from '../kube/json.ts';
 import type { Client } from '../kube/request.ts';
 import { resources } from '../kube/resource.ts';
-import { type Command, InputError, type Terminal } from './command.ts';
+import { openAws } from './aws.ts';
+import { awsFlags } from './aws-flags.ts';
+import { type Command, type Input, InputError, type Terminal } from './command.ts';
 import { connect, listOf } from './connect.ts';
-import { clusterFlags, leaseFlags, outputFlag } from './flag-table.ts';
+import { clusterFlags, leaseFlags, outputFlag, providerFlags } from './flag-table.ts';
 import { parse } from './flags.ts';
 import { age, paint, table } from './table.ts';
 
@@ -37,6 +40,8 @@ export interface Status {
   readonly leader: string | undefined;
   readonly services: readonly ServiceRow[];
   readonly pools: readonly PoolRow[];
+  /** As the cloud has them; absent: it was not asked. */
+  readonly loadBalancers?: readonly LoadBalancerStatus[];
 }
 
 const pools = { group: 'metallb.io', version: 'v1beta1', plural: 'ipaddresspools' };
@@ -57,12 +62,30 @@ export const command: Command = {
     },
     outputFlag('table', 'json'),
     ...leaseFlags,
+    {
+      name: 'provider',
+      value: 'NAME',
+      help: 'aws: show its load balancers with the health of their targets, too',
+      parse: parse.oneOf('aws'),
+      choices: ['aws'],
+    },
+    ...providerFlags.filter(({ name }) => name === 'cluster-name' || name === 'cloud-config'),
+    ...awsFlags,
   ],
-  examples: ['fairlead status', 'fairlead status -n web -o json'],
-  async run({ flags }, terminal) {
+  examples: [
+    'fairlead status',
+    'fairlead status -n web -o json',
+    'fairlead status --provider=aws --cluster-name=prod --aws-region=eu-west-1 --aws-vpc-id=vpc-0a',
+  ],
+  async run(input, terminal) {
+    const { flags } = input;
     const client = connect(flags, terminal);
     try {
-      const status = await read(client, flags, terminal.signal);
+      const inCluster = await read(client, flags, terminal.signal);
+      const status =
+        flags['provider'] === 'aws'
+          ? { ...inCluster, loadBalancers: await inCloud(client, input, terminal) }
+          : inCluster;
       terminal.stdout.write(
         flags['output'] === 'json' ? `${print(status)}\n` : statusText(status, Date.now(), terminal),
       );
@@ -72,6 +95,15 @@ export const command: Command = {
     }
   },
 };
+
+async function inCloud(client: Client, input: Input, terminal: Terminal): Promise<readonly LoadBalancerStatus[]> {
+  const aws = await openAws(client, input, terminal);
+  try {
+    return await aws.status();
+  } finally {
+    await aws.close();
+  }
+}
 
 async function read(client: Client, flags: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Status> {
   const namespace = flags['namespace'] as string | undefined;
@@ -133,7 +165,7 @@ function poolOf(object: KubeObject): PoolRow {
 
 /** Two tables and a line about the leader. */
 export function statusText(
-  { leader, services, pools: rows }: Status,
+  { leader, services, pools: rows, loadBalancers }: Status,
   nowMs: number,
   { stdout }: Pick<Terminal, 'stdout'>,
 ): string {
@@ -165,7 +197,31 @@ export function statusText(
           ],
           rows,
         )}`;
-  return `${paint('dim', head, stdout)}\n${list}${ranges}`;
+  const balancers = loadBalancers === undefined ? '' : `\n${balancersText(loadBalancers)}`;
+  return `${paint('dim', head, stdout)}\n${list}${ranges}${balancers}`;
+}
+
+function balancersText(rows: readonly LoadBalancerStatus[]): string {
+  if (rows.length === 0) return 'no load balancers of this cluster\n';
+  return table(
+    [
+      { title: 'LOAD BALANCER', cell: ({ name }) => name },
+      { title: 'STATE', cell: ({ state }) => state },
+      { title: 'SCHEME', cell: ({ scheme }) => scheme },
+      {
+        title: 'HEALTHY',
+        cell: ({ targetGroups }) =>
+          targetGroups.map(({ port, healthy, total }) => `${port}: ${healthy}/${total}`).join(', '),
+      },
+      { title: 'HOSTNAME', cell: ({ hostname }) => hostname },
+      {
+        title: 'REASONS',
+        cell: ({ targetGroups }) => [...new Set(targetGroups.flatMap(({ reasons }) => reasons))].join(', '),
+        optional: true,
+      },
+    ],
+    rows,
+  );
 }
 
 function compare(a: string, b: string): number {
