@@ -39,13 +39,8 @@ export function requestOf(act: Act, ids: Resolver): Request {
         TagSpecifications: [{ ResourceType: 'security-group', Tags: tagList(act.tags) }],
       });
     case 'AuthorizeSecurityGroupIngress':
-    case 'RevokeSecurityGroupIngress': {
-      const describes = act.kind === 'AuthorizeSecurityGroupIngress';
-      return ec2({
-        GroupId: ids.securityGroup(act.group),
-        IpPermissions: permissionsOf(act.rules, { ids, describes }),
-      });
-    }
+    case 'RevokeSecurityGroupIngress':
+      return ec2({ GroupId: ids.securityGroup(act.group), IpPermissions: permissionsOf(act.rules, ids) });
     case 'DeleteSecurityGroup':
       return ec2({ GroupId: ids.securityGroup(act.group) });
     case 'CreateTags':
@@ -206,12 +201,12 @@ function forwardInput(forward: readonly Forward[], ids: Resolver): readonly Acti
 /** One permission per protocol and range, with all its sources, as EC2 folds them. */
 export function permissionsOf(
   rules: readonly RuleOf<Ref>[],
-  { ids, describes }: { readonly ids: Pick<Resolver, 'securityGroup'>; readonly describes: boolean },
+  ids: Pick<Resolver, 'securityGroup'>,
 ): readonly IpPermission[] {
   const ranges = Map.groupBy(rules, ({ protocol, from, to }) => `${protocol} ${from}-${to}`);
   return [...ranges.values()].flatMap((some) => {
     const [first] = some;
-    return first === undefined ? [] : [permissionOf(first, some, ids, describes)];
+    return first === undefined ? [] : [permissionOf(first, some, ids)];
   });
 }
 
@@ -219,12 +214,11 @@ function permissionOf(
   { protocol, from, to }: RuleOf<Ref>,
   rules: readonly RuleOf<Ref>[],
   ids: Pick<Resolver, 'securityGroup'>,
-  describes: boolean,
 ): IpPermission {
   const sources = rules.map(({ source, description }) => ({
     source,
-    // A revocation goes by the rule alone, whatever it is called.
-    said: describes && description !== '' ? { Description: description } : {},
+    // Of a revocation too: AWS goes by the rule alone, but moto finds no rule whose description is not said.
+    said: description === '' ? {} : { Description: description },
   }));
   const cidrs = sources.flatMap(({ source, said }) => ('cidr' in source ? [{ cidr: source.cidr, said }] : []));
   const ipv4 = cidrs.filter(({ cidr }) => !cidr.includes(':')).map(({ cidr, said }) => ({ CidrIp: cidr, ...said }));
