@@ -187,6 +187,53 @@ test('going back to the old scheme takes the mark off and switches back the same
   assert.equal(cloud.loadBalancers[0]?.tags['fairlead.dev/retiring'], undefined);
 });
 
+test('groups of the old load balancer, and what they may reach, stay as long as it serves', () => {
+  const cloud = new Cloud(
+    { ...settings, backendSecurityGroup: 'off' },
+    facts({ interfaces, securityGroups: [{ id: 'sg-own', vpcId: 'vpc-xxx', name: 'own', tags: {} }] }),
+  );
+  cloud.addSecurityGroup('node');
+  cloud.securityGroups.push({ id: 'sg-own', name: 'own', vpcId: 'vpc-xxx', tags: {}, rules: [] });
+  ensure(cloud, spec());
+  const moved = spec({ short: { scheme: 'internet-facing', 'security-groups': 'sg-own' } });
+  const gone = ['DeleteSecurityGroup', 'RevokeSecurityGroupIngress'];
+  for (let round = 0; round < 4; round += 1) {
+    assert.ok(
+      !todo(cloud, moved)
+        .flat()
+        .some((kind) => gone.includes(kind)),
+      `round ${round}`,
+    );
+    applyAll(cloud, 'uid', plan(moved, cloud.settings));
+    cloud.settle();
+  }
+  assert.equal(cloud.loadBalancers.length, 2);
+  ensure(cloud, moved);
+  assert.deepEqual(
+    cloud.securityGroups.map(({ name }) => name),
+    ['node', 'own'],
+  );
+});
+
+test('groups of the old one that a shared range serves are not closed before it is gone', () => {
+  const cloud = world({ backendSecurityGroup: 'off' });
+  ensure(cloud, spec());
+  const backed = { ...cloud.settings, backendSecurityGroup: 'auto' as const };
+  const inBackend = new Cloud(backed, cloud.facts);
+  Object.assign(inBackend, {
+    loadBalancers: cloud.loadBalancers,
+    groups: cloud.groups,
+    securityGroups: cloud.securityGroups,
+  });
+  for (let round = 0; round < 4; round += 1) {
+    applyAll(inBackend, 'uid', plan(external, backed));
+    inBackend.settle();
+  }
+  assert.equal(inBackend.loadBalancers.length, 2, 'the old one is kept');
+  const sources = inBackend.securityGroups[0]?.rules.map(({ source }) => source);
+  assert.equal(sources?.length, 2, 'nodes let both in');
+});
+
 test('without room for a second load balancer the old one goes first', () => {
   const cloud = world({}, { 'network-load-balancers': 1 });
   ensure(cloud, spec());
@@ -271,6 +318,14 @@ test('a pod that left its EndpointSlice goes at once; one whose port changed wai
   assert.deepEqual(todo(cloud, pods({ targets: [pod(1), pod(3)] })), [['DeregisterTargets'], ['RegisterTargets']]);
   const moved = pods({ targets: [pod(1), pod(2)], listeners: [listener(80, { targetPort: 1234 })] });
   assert.ok(!todo(cloud, moved).flat().includes('DeregisterTargets'));
+});
+
+test('a target that drains counts as gone: it is registered again when it is wanted again', () => {
+  const cloud = world();
+  ensure(cloud, spec());
+  for (const target of cloud.groups[0]?.targets ?? []) if (target.id === 'i-2') target.state = 'draining';
+  assert.deepEqual(only(acts(cloud, spec()), 'RegisterTargets').targets, [{ id: 'i-2', port: 30080 }]);
+  assert.deepEqual(todo(cloud, spec({ targets: [node(1)] })), []);
 });
 
 test('where the quota has no room for both, those who go make room first', () => {
@@ -567,6 +622,17 @@ test('rules of nodes: one range grows with the Services, and goes with the last'
   assert.deepEqual(rules(), ['tcp 30080-30443']);
   remove(cloud, 'uid');
   assert.deepEqual(rules(), []);
+});
+
+test('rules of nodes from ranges of addresses are one per port, and one by one', () => {
+  const cloud = world({ securityGroups: false });
+  const rules = () =>
+    cloud.securityGroups[0]?.rules.map(({ from, to, source }) => `${from}-${to} ${Object.values(source)[0]}`);
+  ensure(cloud, spec({ listeners: [listener(80)] }));
+  ensure(cloud, spec({ listeners: [listener(80), listener(443)] }));
+  assert.deepEqual(rules(), ['30080-30080 192.168.0.0/16', '30443-30443 192.168.0.0/16']);
+  ensure(cloud, spec({ listeners: [listener(443)] }));
+  assert.deepEqual(rules(), ['30443-30443 192.168.0.0/16']);
 });
 
 test('a rule of somebody else that lets the same in is enough, and is never revoked', () => {
