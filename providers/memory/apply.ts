@@ -1,5 +1,6 @@
 import type { Call } from '../../src/core/provider.ts';
-import { isCloudError, type MemoryCloud } from './cloud.ts';
+import type { MemoryCloud } from './cloud.ts';
+import { isCloudError } from './cloud-error.ts';
 import type { Act } from './diff.ts';
 import { callCloud } from './errors.ts';
 

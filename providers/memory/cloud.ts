@@ -1,6 +1,7 @@
 import { blockOf, hasIp } from '../../src/core/net/cidr.ts';
 import { formatIp, parseIp } from '../../src/core/net/ip.ts';
 import type { Cidr, Clock, HealthCheck, Protocol } from '../../src/core/provider.ts';
+import { CloudError, type CloudErrorCode } from './cloud-error.ts';
 import { createHistory } from './history.ts';
 import { createMachines, type Machine } from './machines.ts';
 import { createRouteTables, type RouteTables } from './route-tables.ts';
@@ -25,29 +26,6 @@ export interface BalancerPort {
 /** `address` absent: the lowest free one of the range. */
 export type NewBalancer = Omit<Balancer, 'state' | 'ports' | 'address'> & { readonly address?: string };
 export type BalancerChange = Partial<Pick<Balancer, 'address' | 'sources' | 'targets' | 'health'>>;
-
-export type CloudErrorCode =
-  | 'AddressInUse'
-  | 'AlreadyExists'
-  | 'Busy'
-  | 'Denied'
-  | 'NotFound'
-  | 'QuotaExceeded'
-  | 'Throttled'
-  | 'Unavailable';
-
-export class CloudError extends Error {
-  override readonly name = 'CloudError';
-  readonly code: CloudErrorCode;
-  readonly retryAfterMs: number | undefined;
-  constructor(code: CloudErrorCode, message: string, retryAfterMs?: number) {
-    super(message);
-    this.code = code;
-    this.retryAfterMs = retryAfterMs;
-  }
-}
-export const isCloudError = (error: unknown, code?: CloudErrorCode): error is CloudError =>
-  error instanceof CloudError && (code === undefined || error.code === code);
 
 /** A call as it arrives, before anything has happened. */
 export interface CloudCall {

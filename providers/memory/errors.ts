@@ -1,6 +1,6 @@
 import { type ErrorCode, failure } from '../../src/core/errors.ts';
 import type { Call } from '../../src/core/provider.ts';
-import { type CloudErrorCode, isCloudError } from './cloud.ts';
+import { type CloudErrorCode, isCloudError } from './cloud-error.ts';
 
 /** The cloud's code -> ours, whose kind decides the retry. By code, never by message text. */
 const codes: Readonly<Record<CloudErrorCode, ErrorCode>> = {

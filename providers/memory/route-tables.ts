@@ -1,5 +1,5 @@
 import type { Cidr, Clock } from '../../src/core/provider.ts';
-import { type CloudCall, CloudError, type CloudSettings } from './cloud.ts';
+import { CloudError } from './cloud-error.ts';
 import { createHistory } from './history.ts';
 
 /** A route of the memory cloud. Table and destination are its identity. */
@@ -36,10 +36,14 @@ export interface RouteTables {
 export interface RouteTablesOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  readonly settings: () => CloudSettings;
+  readonly settings: () => {
+    readonly routeTables: readonly string[];
+    readonly consistencyMs: number;
+    readonly quotas: { readonly routesPerTable?: number | undefined };
+  };
   /** Latency, faults and the moment of effect of one call. */
   readonly perform: <T>(
-    operation: CloudCall['operation'],
+    operation: 'findRoute' | 'listRoutes' | 'createRoute' | 'removeRoute',
     name: string,
     signal: AbortSignal,
     effect: () => T,

@@ -1,5 +1,5 @@
 import type { Call, Route, Routes, RouteTable } from '../../src/core/provider.ts';
-import { isCloudError } from './cloud.ts';
+import { isCloudError } from './cloud-error.ts';
 import { callCloud } from './errors.ts';
 import type { CloudRoute, RouteTables } from './route-tables.ts';
 

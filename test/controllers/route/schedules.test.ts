@@ -5,7 +5,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CloudErrorCode, CloudFault } from '../../../providers/memory/cloud.ts';
+import type { CloudFault } from '../../../providers/memory/cloud.ts';
+import type { CloudErrorCode } from '../../../providers/memory/cloud-error.ts';
 import type { CloudRoute } from '../../../providers/memory/route-tables.ts';
 import { seededRandom } from '../../../src/sandbox/api/random.ts';
 import type { Replica } from '../rig.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { CloudErrorCode } from '../../../providers/memory/cloud.ts';
+import type { CloudErrorCode } from '../../../providers/memory/cloud-error.ts';
 import { memoryParts } from '../../../providers/memory/index.ts';
 import { nameOf } from '../../../providers/memory/names.ts';
 import { defineLoadBalancers } from '../../../src/core/define.ts';
