@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { runJourney } from './schedule/journey.ts';
 import { runSchedule } from './schedule/schedule.ts';
 
 /** FAIRLEAD_SEED repeats one that failed, or moves on to others. */
@@ -27,4 +28,20 @@ test(`whatever happens, load balancers converge, nothing leaks and nothing forei
 test('a seed tells the same story and makes the same calls again', async () => {
   const [first, again] = [await runSchedule(FIRST + 7), await runSchedule(FIRST + 7)];
   assert.deepEqual(again, first);
+});
+
+test('a death before or after any call of a life from creation to deletion leaves nothing wrong', async (t) => {
+  const calls = await runJourney(undefined);
+  // A laptop looks at every fourth call, another one each day.
+  const stride = process.env['CI'] === 'true' ? 1 : 4;
+  const offset = Math.floor(Date.now() / 86_400_000) % stride;
+  let deaths = 0;
+  for (let call = offset; call < calls; call += stride) {
+    for (const at of ['before', 'after'] as const) {
+      await runJourney({ call, at });
+      deaths += 1;
+    }
+  }
+  t.diagnostic(`${calls} calls, ${deaths} deaths (every call with CI=true)`);
+  assert.ok(calls > 60 && deaths > 30, 'the journey is a short one');
 });

@@ -18,7 +18,7 @@ export interface Process {
   /** Ends it wherever it is; nothing of it goes on. */
   kill(): void;
   readonly isAlive: boolean;
-  /** Nothing runs, and nothing waits for less than the next audit. */
+  /** It lives, nothing runs, and nothing waits for less than the next audit. */
   readonly isIdle: boolean;
   /** Of each Service that was refused: why. */
   readonly refused: ReadonlyMap<string, string>;
@@ -196,7 +196,7 @@ export function startProcess({
       return !ended.signal.aborted;
     },
     get isIdle() {
-      return isAudited && running.size === 0 && timers.size === 0;
+      return isAudited && !ended.signal.aborted && running.size === 0 && timers.size === 0;
     },
     refused,
     bugs,

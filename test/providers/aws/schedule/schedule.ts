@@ -96,7 +96,7 @@ async function play(world: World, steps: number): Promise<ScheduleResult> {
   }
 }
 
-async function createWorld(seed: number, told: World['told']): Promise<World> {
+export async function createWorld(seed: number, told?: World['told']): Promise<World> {
   const clock = createVirtualClock();
   const random = seededRandom(seed * 6007 + 13);
   const aws = createFakeAws({ clock, random });
@@ -145,7 +145,7 @@ function mannersOf(seed: number, random: () => number): Partial<Settings> {
   };
 }
 
-function startOne(world: World): void {
+export function startOne(world: World): void {
   const name = `p${Number(world.process?.name.slice(1) ?? 0) + 1}`;
   world.tell(`start ${name}`);
   world.process = startProcess({
@@ -159,7 +159,7 @@ function startOne(world: World): void {
 }
 
 /** The controller dies at this very call; another one takes over some time later. */
-function crash(world: World, why: string): void {
+export function crash(world: World, why: string): void {
   const { process, clock, random } = world;
   if (process === undefined || !process.isAlive) return;
   world.tell(`${process.name} dies ${why}`);
@@ -190,7 +190,7 @@ function faultOf(world: World, call: FakeCall): Fault | undefined {
 }
 
 /** In short hops, so that what people see is looked at often. */
-async function pass(world: World, ms: number): Promise<void> {
+export async function pass(world: World, ms: number): Promise<void> {
   const { clock } = world;
   const hop = 5000;
   for (let left = ms; left > 0; left -= hop) {
