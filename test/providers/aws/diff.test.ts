@@ -169,6 +169,15 @@ test('while two load balancers stand side by side, targets of both follow the Se
   assert.deepEqual(todo(cloud, more), [['RegisterTargets', 'RegisterTargets']]);
 });
 
+test('a name of our own is taken, also where the list of names does not show it yet', () => {
+  const cloud = world();
+  ensure(cloud, spec());
+  const observed = cloud.observed('uid');
+  const names = { ...observed.names, targetGroups: new Map<string, string>() };
+  const all = diff(plan(external, cloud.settings), { ...observed, names }, cloud.settings).flat();
+  assert.notEqual(only(all, 'CreateTargetGroup').target, cloud.groups[0]?.name);
+});
+
 test('going back to the old scheme takes the mark off and switches back the same way', () => {
   const cloud = world();
   const first = ensure(cloud, spec());
@@ -409,6 +418,22 @@ test('a listener that somebody else opened stays, and is a conflict where its po
     () => todo(cloud, spec({ listeners: [listener(80), listener(443)] })),
     (error: unknown) =>
       isProviderError(error) && error.code === 'FL_AWS_FOREIGN' && error.message.includes('arn:foreign'),
+  );
+});
+
+test('a listener whose tags were not read is not closed, and its group stays with it', () => {
+  const cloud = world();
+  ensure(cloud, spec({ listeners: [listener(80), listener(443)] }));
+  const observed = cloud.observed('uid');
+  const loadBalancers = observed.loadBalancers.map((one) => ({
+    ...one,
+    listeners:
+      one.listeners === 'unread' ? one.listeners : one.listeners.map((each) => ({ ...each, tags: 'unread' as const })),
+  }));
+  const all = diff(plan(spec(), cloud.settings), { ...observed, loadBalancers }, cloud.settings).flat();
+  assert.deepEqual(
+    all.map(({ kind }) => kind),
+    [],
   );
 });
 
