@@ -193,6 +193,11 @@ export function createIpamController(parts: NodeParts & IpamOptions): NodeContro
     for (const { range, used, total } of cidrs.usage()) yield [{ clusterCIDR: range }, Number(used) / Number(total)];
   }
 
+  function stop(): void {
+    stopped.abort(new Error('node IPAM is closing'));
+    for (const end of ends.splice(0)) end();
+  }
+
   return {
     start() {
       ends.push(
@@ -202,9 +207,12 @@ export function createIpamController(parts: NodeParts & IpamOptions): NodeContro
       );
       starting = begin();
     },
+    async drain() {
+      stop();
+      await Promise.all([queue.drain(), starting]);
+    },
     async close() {
-      stopped.abort(new Error('node IPAM is closing'));
-      for (const end of ends.splice(0)) end();
+      stop();
       await Promise.all([queue.close(), starting]);
     },
   };

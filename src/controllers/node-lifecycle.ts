@@ -178,15 +178,23 @@ export function createLifecycleController(parts: CloudParts & LifecycleOptions):
     if (now !== undefined && isBack(now, scheme)) queue.add(now.metadata.name);
   }
 
+  function stop(): void {
+    stopped.abort(new Error('the node lifecycle controller is closing'));
+    unsubscribe();
+  }
+
   return {
     start() {
       unsubscribe = nodes.onChange(changed);
       for (const node of nodes.list()) changed(undefined, node);
       looking = watchInstances();
     },
+    async drain() {
+      stop();
+      await Promise.all([queue.drain(), looking]);
+    },
     async close() {
-      stopped.abort(new Error('the node lifecycle controller is closing'));
-      unsubscribe();
+      stop();
       await Promise.all([queue.close(), looking]);
     },
   };

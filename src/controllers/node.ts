@@ -33,6 +33,8 @@ export interface NodeOptions {
 
 export interface NodeController {
   start(): void;
+  /** Takes no more work; resolves when what runs has ended by itself. */
+  drain(): Promise<void>;
   /** Takes no more work, aborts what runs, resolves when all has ended. */
   close(): Promise<void>;
 }
@@ -230,6 +232,11 @@ export function createNodeController(parts: CloudParts & NodeOptions): NodeContr
     }
   }
 
+  function stop(): void {
+    stopped.abort(new Error('the node controller is closing'));
+    unsubscribe();
+  }
+
   return {
     start() {
       unsubscribe = nodes.onChange(changed);
@@ -237,9 +244,12 @@ export function createNodeController(parts: CloudParts & NodeOptions): NodeContr
         if (isOfCloud(node, scheme) && isUninitializedNode(node)) queue.add(node.metadata.name);
       void watchInstances();
     },
+    async drain() {
+      stop();
+      await queue.drain();
+    },
     async close() {
-      stopped.abort(new Error('the node controller is closing'));
-      unsubscribe();
+      stop();
       lookup.close();
       await queue.close();
     },

@@ -372,3 +372,19 @@ test('a provider without instances: the controllers stay off and the process liv
     [undefined, 1, 0],
   );
 });
+
+test('SIGTERM: nodes that were asked about are finished within the time that there is, and the lease is given back', async (t) => {
+  const rig = createNodeRig(t);
+  const replica = await rig.start({ node: { ...nodeDefaults.node, concurrency: 1 } });
+  replica.faults.add({ verb: 'patch', path: '/nodes/', ...endless, effect: { kind: 'delay', ms: 1000 } });
+  for (const name of ['a', 'b']) {
+    rig.machine(name);
+    await rig.join(name);
+  }
+  await rig.clock.advance(1500);
+  replica.terminate();
+  await rig.clock.advance(10_000);
+  assert.equal(replica.end, 'stopped');
+  const left = ['a', 'b'].map((name) => taintsOf(rig.get(name)).length);
+  assert.deepEqual(left, [0, 0]);
+});
