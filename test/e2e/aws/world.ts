@@ -18,7 +18,7 @@ import { type Cloud, createCloud } from './cloud.ts';
 const repository = join(import.meta.dirname, '..', '..', '..');
 export const CLUSTER = 'e2e';
 /** A process starts, several calls go to a server in Python, on a machine that has other work too. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 90_000;
 
 export interface World {
   readonly api: Api;
