@@ -444,6 +444,10 @@ test('the health check of instances under Local is that of kube-proxy, each part
   assert.equal(port(pods).group.health.protocol, 'TCP');
 });
 
+test('under Local without a health port of its own, nothing tells nodes apart: the check is TCP', () => {
+  assert.equal(port(plan(spec({ trafficPolicy: 'local' }), settings)).group.health.protocol, 'TCP');
+});
+
 test('client ranges: those of the Service, everybody of the families of the load balancer, or prefix lists alone', () => {
   const sources = (more: Parameters<typeof spec>[0]) => plan(spec(more), settings).sources;
   assert.deepEqual(sources({}), ['0.0.0.0/0']);

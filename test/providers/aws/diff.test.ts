@@ -9,7 +9,7 @@ import type { Cidr, LoadBalancerSpec } from '../../../src/core/provider.ts';
 import { Cloud } from './cloud.ts';
 import { applyAll, ensure, kinds, remove, stagesOf } from './drive.ts';
 import { listener, node, pod, spec } from './spec.ts';
-import { facts, settings } from './world.ts';
+import { facts, settings, subnet } from './world.ts';
 
 const interfaces = new Map(
   [1, 2, 3].map((number) => [`i-${number}`, { id: `eni-${number}`, securityGroups: ['sg-1'] }]),
@@ -91,6 +91,13 @@ test('the shared group stays while another Service uses or wants it, or while no
   assert.equal(deletions({}, { users: 1 }), 0);
   assert.equal(deletions({}, { wanted: true }), 0);
   assert.equal(deletions({ complete: false }), 0);
+});
+
+test('rules that name a managed group go with it, also while not all Services are known', () => {
+  const cloud = world({ backendSecurityGroup: 'off' });
+  ensure(cloud, spec());
+  const known = diff(undefined, cloud.observed('uid', { complete: false }), cloud.settings);
+  assert.deepEqual(kinds(known)[1], ['DeleteTargetGroup', 'RevokeSecurityGroupIngress']);
 });
 
 // ---- Scheme ----------------------------------------------------------------------------------------------------------
@@ -450,6 +457,21 @@ test('certificates: the first is the default, the others are added and removed o
   assert.deepEqual(todo(cloud, tls('arn:b,arn:a')), [['ModifyListener'], ['AddListenerCertificates']]);
   const modify = only(acts(cloud, tls('arn:b')), 'ModifyListener');
   assert.deepEqual([modify.certificate, modify.protocol, modify.forward], ['arn:b', undefined, undefined]);
+});
+
+test('under dualstack a listener that becomes UDP is closed and opened, elsewhere it is changed', () => {
+  const v6 = { ipv6Cidr: '2001:db8::/64' as Cidr };
+  const subnets = [subnet('subnet-1', '192.168.0.0/19', v6)];
+  const dual = new Cloud(settings, facts({ interfaces, subnets }));
+  dual.addSecurityGroup('node');
+  const one = (protocol: 'TCP' | 'UDP', type: string) =>
+    spec({ short: { 'ip-address-type': type }, listeners: [listener(80, { protocol })] });
+  ensure(dual, one('TCP', 'dualstack'));
+  const order = todo(dual, one('UDP', 'dualstack')).flat();
+  assert.ok(order.indexOf('DeleteListener') >= 0 && order.indexOf('DeleteListener') < order.indexOf('CreateListener'));
+  const plain = world();
+  ensure(plain, one('TCP', 'ipv4'));
+  assert.equal(only(acts(plain, one('UDP', 'ipv4')), 'ModifyListener').protocol, 'UDP');
 });
 
 test('an order of SNI certificates means nothing', () => {
@@ -877,6 +899,12 @@ test('all targets failing is said with AWS reasons, some failing or checks still
   ]);
   assert.equal(states('unhealthy', 'healthy'), undefined);
   assert.equal(states('unhealthy', 'initial'), undefined);
+});
+
+test('a Service without targets is no Service whose targets fail', () => {
+  const now = ensure(world(), spec({ targets: [] }));
+  assert.ok(now.state === 'ready');
+  assert.equal(now.shortfalls, undefined);
 });
 
 test('by option the hostname waits for a healthy target', () => {

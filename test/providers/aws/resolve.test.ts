@@ -148,6 +148,13 @@ test('without security groups, ranges of addresses take their place', () => {
   assert.deepEqual(texts({ short: { type: 'nlb-ip' }, targetKind: 'pod', targets: [pod(1)] }, bare), [
     `${subnets}: tcp 30080`,
   ]);
+  const hidden = { type: 'nlb-ip', 'target-group-attributes': 'preserve_client_ip.enabled=false' };
+  const udpPods = { short: hidden, targetKind: 'pod' as const, targets: [pod(1)], listeners: [udp(80)] };
+  assert.match(
+    texts(udpPods, bare)?.[0] ?? '',
+    /^192\.168\.0\.0\/16: udp/,
+    'UDP always keeps the address of the client',
+  );
   const sources = ['10.0.0.0/8' as Cidr];
   assert.deepEqual(texts({ sources }, bare), ['10.0.0.0/8: tcp 30080', `${subnets}: tcp 30080`]);
   assert.deepEqual(texts({ short: { 'healthcheck-port': '9999' } }, bare), [
