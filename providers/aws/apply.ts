@@ -59,6 +59,7 @@ export function createApplier({ clock, cluster, clients, mirror, forgetFacts }: 
   }
 
   const { record, doubt } = createRecorder({ mirror, ids });
+  const creating = new Map<string, Promise<void>>(); // security group's name -> its creation under way
 
   async function send(act: Act, call: Call): Promise<unknown> {
     const { service, operation, input } = requestOf(act, ids);
@@ -69,11 +70,16 @@ export function createApplier({ clock, cluster, clients, mirror, forgetFacts }: 
 
   async function apply(act: Act, call: Call): Promise<void> {
     try {
+      if (act.kind === 'CreateSecurityGroup') {
+        await createGroup(act, call);
+        return;
+      }
       await look(act, call);
       const answer = await patiently(act, call);
       record(act, answer);
     } catch (error) {
-      if (act.kind.startsWith('Delete') && isNotFound(error)) {
+      // Gone already; of what we have just made it says nothing.
+      if (act.kind.startsWith('Delete') && isNotFound(error) && !isLag(act, error)) {
         record(act, undefined);
         return;
       }
@@ -83,8 +89,23 @@ export function createApplier({ clock, cluster, clients, mirror, forgetFacts }: 
       const lags = isLag(act, error);
       if (!lags && !isRefused(error)) doubt(act);
       else if (lags) mirror.doubt();
-      if (isNotFound(error) || /^Invalid(Subnet|SecurityGroup|Group)/.test(awsCode(error))) forgetFacts();
+      if (isNotFound(error) || /^Invalid(Subnet|SecurityGroup)/.test(awsCode(error))) forgetFacts();
       throw lags ? wait(error) : error;
+    }
+  }
+
+  /** Many Services want the backend group at once, and the first of them makes it for all. */
+  async function createGroup(act: Extract<Act, { kind: 'CreateSecurityGroup' }>, call: Call): Promise<void> {
+    const { name } = act.group;
+    await creating.get(name)?.catch(() => {}); // whoever tried tells; then it is our turn
+    const there = securityGroups.get(securityGroups.names.get(name) ?? '');
+    if (there !== undefined && isMarked(there.tags, act.tags)) return;
+    const made = patiently(act, call).then((answer) => record(act, answer));
+    creating.set(name, made);
+    try {
+      await made;
+    } finally {
+      if (creating.get(name) === made) creating.delete(name);
     }
   }
 
