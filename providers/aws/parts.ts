@@ -45,6 +45,8 @@ export interface Owned {
 
 /** A target's state as of so long ago is asked for again, when somebody waits for it. */
 const STALE_MS = 2000;
+/** While somebody waits, a healthy target is looked at that often: the switch to another load balancer hangs on it. */
+const WAITING_MS = 60_000;
 
 export function createParts({
   clients,
@@ -195,11 +197,13 @@ export function createParts({
     });
   }
 
-  const isMoving = ({ arn, targets, loadBalancers: users }: ObservedTargetGroup): boolean =>
-    targets === 'unread' ||
-    (clock.monotonicMs() - (lookedMs.get(arn) ?? Number.NEGATIVE_INFINITY) >= STALE_MS &&
-      // Unused is what a target stays while its group has no listener; after that it is what it was.
-      targets.some(({ state }) => state !== 'healthy' && (state !== 'unused' || users.length > 0)));
+  function isMoving({ arn, targets, loadBalancers: users }: ObservedTargetGroup): boolean {
+    if (targets === 'unread') return true;
+    const ageMs = clock.monotonicMs() - (lookedMs.get(arn) ?? Number.NEGATIVE_INFINITY);
+    // Unused is what a target stays while its group has no listener; after that it is what it was.
+    const isStarting = targets.some(({ state }) => state !== 'healthy' && (state !== 'unused' || users.length > 0));
+    return ageMs >= (isStarting ? STALE_MS : WAITING_MS) && targets.length > 0;
+  }
 
   async function readGroup(group: ObservedTargetGroup, depth: Depth, call: Call, how: Priority): Promise<void> {
     const { arn, targets, attributes } = group;
@@ -225,7 +229,9 @@ export function createParts({
       depth.attributes === 'unread' &&
       listeners !== 'unread' &&
       listeners.some((each) => each.tags === 'unread' || each.attributes === 'unread');
-    if (depth.listeners === 'all' || (depth.listeners === 'unread' && listeners === 'unread') || lacksAttributes) {
+    const asksListeners =
+      depth.listeners === 'all' || (depth.listeners === 'unread' && listeners === 'unread') || lacksAttributes;
+    if (asksListeners) {
       await readListeners(
         arn,
         { attributes: depth.attributes !== 'no', ...(desired === undefined ? {} : { desired }) },
@@ -236,7 +242,9 @@ export function createParts({
     if (asksAttributes) await readAttributes(arn, call, how);
     const asksCapacity = desired?.capacityUnits !== undefined && depth.attributes !== 'no';
     if (asksCapacity && (depth.attributes === 'all' || capacityUnits === 'unread')) await readCapacity(arn, call, how);
-    if (depth.listeners !== 'no' && depth.attributes !== 'no') lookedMs.set(arn, clock.monotonicMs());
+    // What is known from its creation counts as looked at, once; a run that reads nothing does not put off its turn.
+    const isFirst = depth.listeners !== 'no' && depth.attributes !== 'no' && !lookedMs.has(arn);
+    if (isFirst || (asksListeners && asksAttributes)) lookedMs.set(arn, clock.monotonicMs());
   }
 
   return {
