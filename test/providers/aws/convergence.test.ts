@@ -157,7 +157,7 @@ test('whatever a Service asks for, it is built, and then nothing is left to do',
       assert.equal(cloud.loadBalancers.length, 1);
       assert.deepEqual(others(cloud), before);
     }),
-    { numRuns: 120 },
+    { numRuns: 300 },
   );
 });
 
@@ -188,7 +188,7 @@ test('any change of a Service converges to what a fresh start builds, and a cras
       );
       assert.deepEqual(others(cloud), before);
     }),
-    { numRuns: 150 },
+    { numRuns: 500 },
   );
 });
 
