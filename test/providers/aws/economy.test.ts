@@ -2,25 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Call, LoadBalancerSpec } from '../../../src/core/provider.ts';
-import { type AwsHarness, awsHarness, awsSpecs } from './harness.ts';
+import { type AwsHarness, awsHarness, awsSpecs, driven } from './harness.ts';
 
 const log: Call['log'] = { debug() {}, info() {}, warn() {}, error() {} };
 const call: Call = { signal: new AbortController().signal, log, limit: (fn) => fn() };
-
-/** Lets virtual time pass until it ends. */
-async function driven<T>(harness: AwsHarness, run: Promise<T>): Promise<T> {
-  let done = false;
-  run
-    .finally(() => {
-      done = true;
-    })
-    .catch(() => {});
-  while (!done) {
-    await new Promise((resolve) => setImmediate(resolve));
-    if (!done) await harness.clock.advance(10);
-  }
-  return await run;
-}
 
 function specsOf(harness: AwsHarness, count: number): readonly LoadBalancerSpec[] {
   const { first } = awsSpecs(harness.world);

@@ -191,3 +191,18 @@ function withoutRanges(snapshot: Snapshot): object {
     })),
   };
 }
+
+/** Lets virtual time pass until it ends. */
+export async function driven<T>({ clock }: Pick<AwsHarness, 'clock'>, run: Promise<T>): Promise<T> {
+  let done = false;
+  run
+    .finally(() => {
+      done = true;
+    })
+    .catch(() => {});
+  while (!done) {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (!done) await clock.advance(10);
+  }
+  return await run;
+}
