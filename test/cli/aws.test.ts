@@ -115,13 +115,19 @@ test('plan prints the actions, and with -o json the requests, and writes nothing
   const requestOf = (kind: string) => plan?.actions.find((action) => action.kind === kind)?.request;
   const balancer = requestOf('CreateLoadBalancer');
   assert.deepEqual(
-    [balancer?.operation, balancer?.input['Scheme'], (balancer?.input['SubnetMappings'] as readonly object[] | undefined)?.length],
+    [
+      balancer?.operation,
+      balancer?.input['Scheme'],
+      (balancer?.input['SubnetMappings'] as readonly object[] | undefined)?.length,
+    ],
     ['CreateLoadBalancer', 'internal', 3],
   );
   // What an earlier action makes has no id yet.
   assert.match(String(requestOf('CreateListener')?.input['LoadBalancerArn']), /^<k8s-shop-web-[0-9a-f]{10}>$/);
   assert.deepEqual(
-    (requestOf('RegisterTargets')?.input['Targets'] as readonly { readonly Id: string }[] | undefined)?.map(({ Id }) => Id),
+    (requestOf('RegisterTargets')?.input['Targets'] as readonly { readonly Id: string }[] | undefined)?.map(
+      ({ Id }) => Id,
+    ),
     world.instanceIds,
   );
   assert.deepEqual(aws.snapshot(), before_);
