@@ -40,14 +40,12 @@ export async function readTables(
   { clients, cluster, vpcId, routeTableId }: TablesOptions,
   call: Call,
 ): Promise<Tables> {
-  const tagKeys = [`kubernetes.io/cluster/${cluster}`, 'KubernetesCluster'];
-  const filters: Filter[] =
+  // Not by the filter tag-key: with two keys moto wants both of them on a table.
+  const filters: Filter[] = [
     routeTableId === undefined
-      ? [
-          { Name: 'vpc-id', Values: [vpcId] },
-          { Name: 'tag-key', Values: tagKeys },
-        ]
-      : [{ Name: 'route-table-id', Values: [routeTableId] }];
+      ? { Name: 'vpc-id', Values: [vpcId] }
+      : { Name: 'route-table-id', Values: [routeTableId] },
+  ];
   const all = await pages(
     (token) =>
       clients.ec2.describeRouteTables(
