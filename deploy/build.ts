@@ -45,6 +45,8 @@ export async function bundle(outdir = `${root}dist`): Promise<number> {
     format: 'esm',
     target: 'node24',
     splitting: true,
+    // The AWS clients as ES modules: what is not called is left out.
+    mainFields: ['module', 'main'],
     // The sources stay in memory; names stay readable in stack traces.
     minifyWhitespace: true,
     minifySyntax: true,
