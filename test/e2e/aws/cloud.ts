@@ -1,6 +1,7 @@
 /** A test's own eyes on an AWS account: what it holds, read through the SDK and nothing of ours. */
 import {
   DescribeInstancesCommand,
+  DescribeNetworkInterfacesCommand,
   DescribeRouteTablesCommand,
   DescribeSecurityGroupsCommand,
   EC2Client,
@@ -65,6 +66,7 @@ export interface Cloud {
   terminate(id: string): Promise<void>;
   /** Of the primary network interface. */
   interfaceOf(instanceId: string): Promise<string>;
+  /** Of that interface: moto keeps the instance's own apart from it. */
   sourceDestCheck(instanceId: string): Promise<boolean>;
 }
 export interface NewInstance {
@@ -92,6 +94,9 @@ export function createCloud(scope: Scope, access: Access, seeded: Seeded): Cloud
     const { Reservations = [] } = await ec2.send(new DescribeInstancesCommand({ InstanceIds: [id] }));
     return Reservations[0]?.Instances?.[0];
   }
+
+  const primaryOf = async (id: string): Promise<string> =>
+    (await instanceOf(id))?.NetworkInterfaces?.[0]?.NetworkInterfaceId ?? '';
 
   return {
     async held() {
@@ -187,8 +192,12 @@ export function createCloud(scope: Scope, access: Access, seeded: Seeded): Cloud
       };
     },
     terminate: async (id) => void (await ec2.send(new TerminateInstancesCommand({ InstanceIds: [id] }))),
-    interfaceOf: async (id) => (await instanceOf(id))?.NetworkInterfaces?.[0]?.NetworkInterfaceId ?? '',
-    sourceDestCheck: async (id) => (await instanceOf(id))?.SourceDestCheck === true,
+    interfaceOf: primaryOf,
+    async sourceDestCheck(id) {
+      const NetworkInterfaceIds = [await primaryOf(id)];
+      const { NetworkInterfaces = [] } = await ec2.send(new DescribeNetworkInterfacesCommand({ NetworkInterfaceIds }));
+      return NetworkInterfaces[0]?.SourceDestCheck === true;
+    },
   };
 }
 
