@@ -79,7 +79,7 @@ export interface World {
   /** 'Serving True/Serving', sorted. */
   conditions(name: string): Promise<readonly string[]>;
   message(name: string, type: 'Provisioning' | 'Serving' | 'Degraded'): Promise<string>;
-  /** 'Warning AllocationFailed: ...' about a Service, oldest first. */
+  /** 'Warning AllocationFailed: ...' about a Service, oldest first; without those of the API server itself. */
   events(name: string): Promise<readonly string[]>;
   /** Waits for these addresses. */
   gets(name: string, addresses: readonly string[]): Promise<void>;
@@ -167,6 +167,7 @@ export async function createWorld(api: Api, namespace: string): Promise<World & 
     const { items } = (await must(request('GET', `/api/v1/namespaces/${space}/events`))) as { items: readonly Event[] };
     return items
       .filter(({ involvedObject }) => involvedObject.kind === kind && involvedObject.name === name)
+      .filter(({ reportingComponent = '' }) => !APISERVER.test(reportingComponent))
       .sort((a, b) => a.firstTimestamp.localeCompare(b.firstTimestamp))
       .map(({ type, reason, message }) => `${type} ${reason}: ${message}`);
   }
@@ -294,7 +295,11 @@ export async function createWorld(api: Api, namespace: string): Promise<World & 
   return { ...world, clean };
 }
 
+/** The repair loops of kube-apiserver, which find a cluster IP not allocated when they look in the middle of a creation. */
+const APISERVER = /^(ip|port)allocator-repair-controller$/;
+
 interface Event extends KubeObject {
+  readonly reportingComponent?: string;
   readonly type: string;
   readonly reason: string;
   readonly message: string;
