@@ -6,15 +6,15 @@ import { pages } from './pages.ts';
 /**
  * What AWS takes at best; each `throttled` answer halves its class (Ruling 1). Measured: reads of ELBv2 have a bucket of 40
  * that fills by 10 per second and account; so the high start is for the burst, and the low end is found by itself. EC2 has
- * a bucket for each operation.
+ * a bucket for each operation. Windows of 10 s: what one event causes, a pod behind fifty Services, goes out at once.
  */
 export const limits: Limits = {
   default: { concurrency: 32 },
-  'elb.register': { concurrency: 32, starts: { max: 40, intervalMs: 2000 }, retries: 3 },
-  'elb.create': { concurrency: 32, starts: { max: 100, intervalMs: 2000 }, retries: 3 },
-  'elb.describe': { concurrency: 32, starts: { max: 100, intervalMs: 2000 }, retries: 3 },
+  'elb.register': { concurrency: 32, starts: { max: 200, intervalMs: 10_000 }, retries: 3 },
+  'elb.create': { concurrency: 32, starts: { max: 500, intervalMs: 10_000 }, retries: 3 },
+  'elb.describe': { concurrency: 32, starts: { max: 500, intervalMs: 10_000 }, retries: 3 },
   'ec2.read': { concurrency: 16, starts: { max: 40, intervalMs: 2000 }, retries: 3 },
-  'ec2.write': { concurrency: 32, starts: { max: 100, intervalMs: 2000 }, retries: 3 },
+  'ec2.write': { concurrency: 32, starts: { max: 500, intervalMs: 10_000 }, retries: 3 },
   tagging: { concurrency: 8, starts: { max: 30, intervalMs: 2000 }, retries: 3 },
 };
 
