@@ -51,7 +51,6 @@ const schema = z.strictObject({
   'default-target-type': z.enum(['instance', 'ip']).default('instance'),
   'disable-restricted-sg-rules': z.boolean().default(false),
   'enable-backend-security-group': z.boolean().default(true),
-  'enable-manage-backend-security-group-rules': z.boolean().default(false),
   'external-managed-tags': z.array(z.string()).default([]),
 });
 
