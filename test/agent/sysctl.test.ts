@@ -59,7 +59,7 @@ for (const { name, options, cores, most } of limits) {
 
 test('conntrack time-outs: zero leaves a value as it is, the others are set', () => {
   const names = (options: Partial<ConntrackOptions>) =>
-    conntrackSettings({ ...defaults, maxPerCore: 0, ...options }, 1).map(({ name, value }) => [name.slice(26), value]);
+    conntrackSettings({ ...defaults, maxPerCore: 0, ...options }, 1).map(({ name, value }) => [name.slice(27), value]);
   assert.deepEqual(names({}), [
     ['tcp_timeout_established', 86_400],
     ['tcp_timeout_close_wait', 3600],
