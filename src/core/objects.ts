@@ -145,6 +145,11 @@ export interface Endpoint {
   readonly hostname?: string;
   readonly nodeName?: string;
   readonly zone?: string;
+  /** Whom the endpoint should serve (topology aware routing, trafficDistribution). */
+  readonly hints?: {
+    readonly forZones?: readonly { readonly name: string }[];
+    readonly forNodes?: readonly { readonly name: string }[];
+  };
   readonly targetRef?: ObjectReference;
 }
 
