@@ -84,7 +84,10 @@ export function createBackground({ clock, mirror, wanted, reads, resync }: Backg
 
   function follow(nowMs: number): void {
     const moving = [...wanted.values()].filter(
-      (wish) => !wish.isWaiting && nowMs - (askedMs.get(wish.uid) ?? 0) >= FOLLOW_MS && groupsOf(wish).some(isStarting),
+      (wish) =>
+        wish.waitsOn === undefined &&
+        nowMs - (askedMs.get(wish.uid) ?? 0) >= FOLLOW_MS &&
+        groupsOf(wish).some(isStarting),
     );
     const some = upTo(AUDIT_RATE, moving, (wish) => groupsOf(wish).length);
     for (const wish of some) wish.isFollowed = true;

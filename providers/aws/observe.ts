@@ -58,6 +58,10 @@ export interface ObserverOptions {
 
 /** Lists that are older are read again: what others change is seen by then, and hundreds of runs share them. */
 const LISTS_MS = 30_000;
+/** Load balancers per request. */
+const ARNS = 20;
+/** A state as of so long ago is not asked for again. */
+const STATE_MS = 500;
 /** So long the first of many that wait for AWS waits for the others. */
 const WAIT_MS = 20;
 /** Services that are read whole side by side in an audit. */
@@ -76,7 +80,7 @@ export function createObserver(options: ObserverOptions): Observer {
 
   /** States of load balancers that somebody waits for, many per request. */
   const states = createBatch<string, ObservedLoadBalancer>({
-    size: 20,
+    size: ARNS,
     waitMs: WAIT_MS,
     clock,
     async send(arns, call) {
@@ -102,17 +106,38 @@ export function createObserver(options: ObserverOptions): Observer {
       });
     }
     await mirror.refresh(call, { maxAgeMs: LISTS_MS });
-    if (wish?.isWaiting === true) await readStates(ownedBy(service).loadBalancers, call);
+    if (wish?.waitsOn !== undefined) await readStates(ownedBy(service).loadBalancers, call);
     await readParts(service, wish, call);
     return await assemble(service, wish, call);
   }
 
+  const looks = new Map<string, Look>(); // ARN of a load balancer that is provisioning -> the last question about it
+
+  /** One question for all that are waited for: the others would come with theirs in a moment. */
   async function readStates(some: readonly ObservedLoadBalancer[], call: Call): Promise<void> {
-    const waiting = some.filter(({ state }) => state === 'provisioning').map(({ arn }) => arn);
-    if (waiting.length === 0) return;
+    const nowMs = clock.monotonicMs();
+    const askedMs = ({ arn }: ObservedLoadBalancer): number => looks.get(arn)?.sentMs ?? Number.NEGATIVE_INFINITY;
+    const isDue = (each: ObservedLoadBalancer): boolean => nowMs - askedMs(each) >= STATE_MS;
+    const waiting = some.filter(isProvisioning);
+    const due = waiting.filter(isDue);
+    if (due.length > 0) {
+      const others = [...wanted.values()]
+        .filter(({ waitsOn }) => waitsOn !== undefined)
+        .flatMap((wish) => ownedBy(wish).loadBalancers.filter((each) => isProvisioning(each) && isDue(each)))
+        .sort((a, b) => askedMs(a) - askedMs(b));
+      const arns = [...new Set([...due, ...others].map(({ arn }) => arn))].slice(0, Math.max(ARNS, due.length));
+      const end = learnStates(arns, call);
+      for (const [arn] of looks) if (loadBalancers.get(arn)?.state !== 'provisioning') looks.delete(arn);
+      for (const arn of arns) looks.set(arn, { sentMs: nowMs, end: end.catch(() => {}) }); // who asked tells
+      await end;
+    }
+    await Promise.all(waiting.map(({ arn }) => looks.get(arn)?.end));
+  }
+
+  async function learnStates(arns: readonly string[], call: Call): Promise<void> {
     try {
-      const found = await states.load(waiting, call);
-      for (const arn of waiting) {
+      const found = await states.load(arns, call);
+      for (const arn of arns) {
         const known = loadBalancers.get(arn);
         const now = found.get(arn);
         if (known === undefined || now === undefined) continue;
@@ -142,8 +167,13 @@ export function createObserver(options: ObserverOptions): Observer {
 
   function depthOf(wish: Wish): Depth {
     if (wish.isDue) return whole;
-    const targets = wish.isWaiting || wish.isFollowed ? 'moving' : 'unread';
+    const targets = isWaitingForTargets(wish) || wish.isFollowed ? 'moving' : 'unread';
     return isSettledBefore(wish) ? { targets, listeners: 'no', attributes: 'no' } : { ...missing, targets };
+  }
+
+  /** Who waits for the load balancer alone has no use for the health of targets; it is looked at once that is there. */
+  function isWaitingForTargets({ waitsOn }: Wish): boolean {
+    return waitsOn === 'targets' || (waitsOn === 'balancer' && settings.waitForHealthyTarget);
   }
 
   /** A process before this one, or this one, has found everything as this spec wants it: what is unread can wait. */
@@ -283,6 +313,14 @@ export function createObserver(options: ObserverOptions): Observer {
 
   return { observe, observeAll, isLocated: (observed) => locatedIn.has(observed) };
 }
+
+interface Look {
+  readonly sentMs: number;
+  /** Never rejects. */
+  readonly end: Promise<void>;
+}
+
+const isProvisioning = ({ state }: ObservedLoadBalancer): boolean => state === 'provisioning';
 
 /** Pods by their address, which is on an interface of its node or, on other networks, behind the node itself. */
 function locatedOf(

@@ -242,9 +242,15 @@ export function createParts({
     if (asksAttributes) await readAttributes(arn, call, how);
     const asksCapacity = desired?.capacityUnits !== undefined && depth.attributes !== 'no';
     if (asksCapacity && (depth.attributes === 'all' || capacityUnits === 'unread')) await readCapacity(arn, call, how);
-    // What is known from its creation counts as looked at, once; a run that reads nothing does not put off its turn.
-    const isFirst = depth.listeners !== 'no' && depth.attributes !== 'no' && !lookedMs.has(arn);
-    if (isFirst || (asksListeners && asksAttributes)) lookedMs.set(arn, clock.monotonicMs());
+    if (asksListeners && asksAttributes) lookedMs.set(arn, clock.monotonicMs());
+  }
+
+  /** What is known whole without a look is as we have made it, a moment ago. */
+  function lookedAtMs(arn: string): number | undefined {
+    const one = loadBalancers.get(arn);
+    if (!lookedMs.has(arn) && one !== undefined && one.listeners !== 'unread' && one.attributes !== 'unread')
+      lookedMs.set(arn, clock.monotonicMs());
+    return lookedMs.get(arn);
   }
 
   return {
@@ -255,7 +261,7 @@ export function createParts({
         ...tgs.map((group) => readGroup(group, depth, call, how)),
       ]);
     },
-    lookedMs: (arn) => lookedMs.get(arn),
+    lookedMs: lookedAtMs,
   };
 }
 

@@ -16,6 +16,8 @@ export const PRINT_ANNOTATION = 'fairlead.dev/observed-spec';
 
 /** Provisioning takes two to three minutes; who waits for it must not wait longer for our look. */
 const PROVISIONING_MS = 5000;
+/** The first look at a load balancer that has just been made: some are there at once, and all looks are shared. */
+const FIRST_LOOK_MS = 1000;
 const HEALTH_MS = 10_000;
 const FAILED_MS = 60_000;
 
@@ -24,10 +26,30 @@ const FAILED_MS = 60_000;
  * replaces another, pending until the switch: the published hostname stays.
  */
 export function progress(desired: Desired | undefined, observed: Observed, settings: Settings): Progress {
-  if (desired === undefined) return removalProgress(observed, settings);
+  return outlook(desired, observed, settings).progress;
+}
+
+/** `progress`, and what a wait is for: only who waits for targets asks for their health. */
+export function outlook(desired: Desired | undefined, observed: Observed, settings: Settings): Outlook {
+  if (desired === undefined) return outlookOf(removalProgress(observed, settings), 'balancer');
   const matched = match(desired, observed, settings);
   const wait = waitOf(matched);
-  if (wait !== undefined) return { state: 'pending', ...wait, ...eventsOf(matched) };
+  if (wait === undefined) return { progress: served(desired, matched) };
+  const { on, ...said } = wait;
+  return outlookOf({ state: 'pending', ...said, ...eventsOf(matched) }, on);
+}
+
+export interface Outlook {
+  readonly progress: Progress;
+  /** Absent: it is ready. */
+  readonly waitsOn?: WaitsOn;
+}
+export type WaitsOn = 'balancer' | 'targets';
+
+const outlookOf = (progress: Progress, on: WaitsOn): Outlook =>
+  progress.state === 'pending' ? { progress, waitsOn: on } : { progress };
+
+function served(desired: Desired, matched: Match): Progress {
   const { seen } = matched.balancer;
   const shortfalls = shortfallsOf(matched);
   return {
@@ -56,28 +78,39 @@ function removalProgress(observed: Observed, settings: Settings): Progress {
 interface Wait {
   readonly reason: string;
   readonly retryAfterMs: number;
+  readonly on: WaitsOn;
 }
 
 function waitOf(matched: Match): Wait | undefined {
-  const { balancer, old, settings } = matched;
+  const { balancer, old, settings, observed } = matched;
   const { seen, ref } = balancer;
-  if (seen === undefined) return { reason: `load balancer ${ref.name} is being made`, retryAfterMs: PROVISIONING_MS };
+  if (seen === undefined)
+    return { reason: `load balancer ${ref.name} is being made`, retryAfterMs: PROVISIONING_MS, on: 'balancer' };
   const replaces = old.filter((each) => retiringSince(each) === undefined);
   const obstacle = replaces.length > 0 ? switchObstacle(matched) : undefined;
-  if (obstacle !== undefined) return { reason: `${obstacle}; the old one serves`, retryAfterMs: HEALTH_MS };
+  if (obstacle !== undefined)
+    return { reason: `${obstacle}; the old one serves`, retryAfterMs: HEALTH_MS, on: 'targets' };
   if (seen.state === 'provisioning') {
-    return { reason: `load balancer ${seen.name} is provisioning`, retryAfterMs: PROVISIONING_MS };
+    const retryAfterMs = provisioningLook(seen, observed.nowMs);
+    return { reason: `load balancer ${seen.name} is provisioning`, retryAfterMs, on: 'balancer' };
   }
   if (seen.state === 'failed') {
     const why = seen.stateReason === undefined ? '' : `: ${seen.stateReason}`;
-    return { reason: `load balancer ${seen.name} has failed${why}`, retryAfterMs: FAILED_MS };
+    return { reason: `load balancer ${seen.name} has failed${why}`, retryAfterMs: FAILED_MS, on: 'balancer' };
   }
   if (settings.waitForHealthyTarget && isWaitingForTarget(matched)) {
-    return { reason: `no target of ${seen.name} is healthy yet`, retryAfterMs: HEALTH_MS };
+    return { reason: `no target of ${seen.name} is healthy yet`, retryAfterMs: HEALTH_MS, on: 'targets' };
   }
   const held = registrations(matched).flatMap((registration) => registration.held);
   if (held.length === 0) return undefined;
-  return { reason: `${held.length} targets stay until their successors are healthy`, retryAfterMs: HEALTH_MS };
+  const reason = `${held.length} targets stay until their successors are healthy`;
+  return { reason, retryAfterMs: HEALTH_MS, on: 'targets' };
+}
+
+/** As long again as it has taken already; by AWS's clock and ours, which may differ a little. */
+function provisioningLook({ createdMs }: ObservedLoadBalancer, nowMs: number): number {
+  if (createdMs === undefined) return PROVISIONING_MS;
+  return Math.min(Math.max(Math.abs(nowMs - createdMs), FIRST_LOOK_MS), PROVISIONING_MS);
 }
 
 function ingressOf({ dnsName }: ObservedLoadBalancer, { desired }: Match): Ingress {

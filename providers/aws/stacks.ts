@@ -15,7 +15,7 @@ import { nodeRulesOf } from './node-rules.ts';
 import { createObserver } from './observe.ts';
 import { createParts, type Parts } from './parts.ts';
 import { plan } from './plan.ts';
-import { progress, specPrint } from './progress.ts';
+import { outlook, specPrint } from './progress.ts';
 import { createTargetHealth, gatesOf } from './target-health.ts';
 import { createWanted, type Wanted } from './wanted.ts';
 
@@ -95,10 +95,10 @@ export function createStacks(options: StackOptions): Stacks {
     apply: applier.apply,
     request: (act) => applier.request(act),
     progress(desired, observed) {
-      const result = progress(desired, observed, settings);
+      const { progress: result, waitsOn } = outlook(desired, observed, settings);
       const wish = wanted.get(observed.uid);
       // What AWS does by itself is asked for at the next look, for as long as somebody waits.
-      if (wish !== undefined) wish.isWaiting = result.state === 'pending';
+      if (wish !== undefined) wish.waitsOn = waitsOn;
       return result.state === 'ready' ? { ...result, ...gatesOf(desired, observed) } : result;
     },
   };

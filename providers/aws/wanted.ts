@@ -1,5 +1,6 @@
 import type { LoadBalancerSpec } from '../../src/core/provider.ts';
 import type { Desired } from './model.ts';
+import type { WaitsOn } from './progress.ts';
 
 /** What this process knows of the Services' wishes: the last plan of each, and which of them must be looked at whole. */
 export interface Wanted {
@@ -21,8 +22,8 @@ export interface Wish {
   readonly lbcFinalizer: boolean;
   /** All parts of it are to be read at the next look: the spec is another, or the audit's turn has come. */
   isDue: boolean;
-  /** The last run ended in a wait: what AWS does by itself is asked for at the next look. */
-  isWaiting: boolean;
+  /** What the last run ended in a wait for: what AWS does by itself is asked for at the next look. */
+  waitsOn: WaitsOn | undefined;
   /** Targets of it were new at the last look: they are looked at again at the next one. */
   isFollowed: boolean;
   /** Its last run has failed: what was written by it may not be what was meant. */
@@ -42,7 +43,7 @@ export function createWanted(lbcFinalizer: string): Wanted {
         print,
         lbcFinalizer: service.finalizers.includes(lbcFinalizer),
         isDue: old !== undefined && (old.isDue || old.print !== print),
-        isWaiting: old?.isWaiting ?? false,
+        waitsOn: old?.waitsOn,
         isFollowed: old?.isFollowed ?? false,
         isUnwell: old?.isUnwell ?? false,
       });

@@ -36,6 +36,7 @@ async function restarted() {
     wanted: stacks.wanted,
     reads: stacks.reads,
     resync(reason, uids) {
+      asked.push(...uids.filter((uid) => uid !== first.uid && uid !== other.uid).map((uid) => `${uid}: ${reason}`));
       for (const spec of [first, other].filter(({ uid }) => uids.includes(uid))) {
         asked.push(`${spec.key}: ${reason}`);
         runs.push(stacks.loadBalancers.ensure(spec, call));
@@ -82,6 +83,22 @@ test('a listener that somebody changed is found in the rounds and put right', as
   await clock.advance(900_000);
   await driven({ clock }, Promise.all(runs));
   assert.equal(aws.cloud.listeners.values().length, 3);
+});
+
+test('what was made a moment ago is not audited yet', async (t) => {
+  const { clock, aws, world, stacks, background, asked } = await restarted();
+  t.after(background.close);
+  background.start();
+  await clock.advance(120_000); // all others have had their turn
+  asked.length = 0;
+  const { first } = awsSpecs(world);
+  const spec = { ...first, uid: '6d2f9c1e-0000-4000-8000-000000000099', key: 'default/new' };
+  aws.configure({ latencyMs: 3000 }); // the balancer is there seconds before its run has ended
+  await driven({ clock }, stacks.loadBalancers.ensure(spec, call));
+  assert.deepEqual(
+    asked.filter((line) => line.includes('audit')),
+    [],
+  );
 });
 
 test('nothing is asked for once it is closed', async () => {

@@ -43,6 +43,33 @@ test('30 Services of two ports are created with at most 14 calls each, and looki
   assert.deepEqual([writesIn(harness).length, new Set(again.map(({ state }) => state))], [0, new Set(['ready'])]);
 });
 
+test('while load balancers are being made one request looks after twenty of them, and nobody asks for the health of targets', async () => {
+  const harness = await awsHarness({ latencyMs: 10, provisioningMs: 30_000 });
+  const specs = specsOf(harness, 20);
+  const { loadBalancers } = harness.stacks();
+  const ensureAll = () => driven(harness, Promise.all(specs.map((spec) => loadBalancers.ensure(spec, call))));
+  const first = await ensureAll();
+  assert.ok(
+    first.every((progress) => progress.state === 'pending' && progress.retryAfterMs <= 1000),
+    JSON.stringify(first[0]),
+  );
+  await harness.clock.advance(1000);
+  harness.aws.forget();
+  for (const spec of specs) await driven(harness, loadBalancers.ensure(spec, call));
+  assert.deepEqual(
+    harness.aws.calls.map(({ operation }) => operation),
+    ['DescribeLoadBalancers'],
+  );
+  await harness.clock.advance(20_000);
+  const later = await ensureAll();
+  assert.ok(later.every((progress) => progress.state === 'pending' && progress.retryAfterMs === 5000));
+  await harness.clock.advance(10_000);
+  harness.aws.forget();
+  const last = await ensureAll();
+  assert.deepEqual(new Set(last.map(({ state }) => state)), new Set(['ready']));
+  assert.ok(!harness.aws.calls.some(({ operation }) => operation === 'DescribeTargetHealth'));
+});
+
 test('a node that joins costs one call per target group, and lists that all share', async () => {
   const { harness, specs } = await served(10);
   const { loadBalancers } = harness.stacks();
