@@ -1,5 +1,6 @@
 import type { ConntrackEntry, ConntrackFilter } from '../../core/net/conntrack.ts';
-import type { Element, ElementChange, TableFamily } from '../../core/net/element.ts';
+import type { ElementChange, TableFamily } from '../../core/net/element.ts';
+import type { KernelElement } from '../../core/net/netlink-elements.ts';
 import type {
   Ack,
   AddressRecord,
@@ -48,7 +49,7 @@ export interface NftChannel {
    * All elements of a set or map, in no order; the data of verdict maps is left out. Yields to the event loop. Undefined:
    * no such set.
    */
-  dump(family: TableFamily, set: string): Promise<readonly Element[] | undefined>;
+  dump(family: TableFamily, set: string): Promise<readonly KernelElement[] | undefined>;
   /** Names of the chains in our table; undefined: no such table. */
   chains(family: TableFamily): Promise<readonly string[] | undefined>;
   /**
