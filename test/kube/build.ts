@@ -2,7 +2,8 @@
  * The programs of a real control plane: etcd, kube-apiserver and kubectl, built from Go modules into a cache.
  *
  * `npm run kube` fills the cache; tests ask `kubePrograms` or `ensureKube`. A folder named by KUBEBUILDER_ASSETS (the
- * convention of controller-runtime's envtest) wins over the cache.
+ * convention of controller-runtime's envtest) wins over the cache. What only a cluster of real nodes needs, and
+ * Kubernetes' own tests, are built when one is asked for (`ensureNodes`, `ensureSuite`).
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -16,6 +17,20 @@ export interface KubePrograms {
   readonly apiserver: string;
   readonly kubectl: string;
 }
+/** What a cluster of real nodes needs beside the control plane's three. */
+export interface NodePrograms {
+  readonly controllerManager: string;
+  readonly scheduler: string;
+  readonly kubelet: string;
+  readonly proxy: string;
+  readonly agnhost: string;
+  readonly coredns: string;
+}
+/** Kubernetes' own end-to-end tests and what runs them side by side. */
+export interface SuitePrograms {
+  readonly e2e: string;
+  readonly ginkgo: string;
+}
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** For the line that says what was left out. */
@@ -28,8 +43,16 @@ const packages = {
   kubectl: 'k8s.io/kubernetes/cmd/kubectl',
   'kube-apiserver': 'k8s.io/kubernetes/cmd/kube-apiserver',
 } as const;
-type Program = keyof typeof packages;
-const names = Object.keys(packages) as readonly Program[];
+const names = Object.keys(packages);
+const nodePackages = {
+  kubelet: 'k8s.io/kubernetes/cmd/kubelet',
+  'kube-controller-manager': 'k8s.io/kubernetes/cmd/kube-controller-manager',
+  'kube-scheduler': 'k8s.io/kubernetes/cmd/kube-scheduler',
+  'kube-proxy': 'k8s.io/kubernetes/cmd/kube-proxy',
+  agnhost: 'k8s.io/kubernetes/test/images/agnhost',
+  coredns: 'github.com/coredns/coredns',
+} as const;
+const suitePackages = { 'e2e.test': 'k8s.io/kubernetes/test/e2e', ginkgo: 'github.com/onsi/ginkgo/v2/ginkgo' } as const;
 
 /** The version of Kubernetes that go.mod requires: '1.37.2'. */
 export function kubeVersion(goMod: string = readFileSync(join(modules, 'go.mod'), 'utf8')): string {
@@ -71,20 +94,47 @@ export async function ensureKube(env: Environment = process.env): Promise<KubePr
  */
 export async function buildKube(
   env: Environment = process.env,
-  say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+  say: (line: string) => void = toStderr,
 ): Promise<KubePrograms> {
+  return programsIn(await build(packages, env, say));
+}
+
+/** Builds what a cluster of real nodes needs beside `buildKube`; the rest as there. KUBEBUILDER_ASSETS has none of it. */
+export async function buildNodes(env: Environment = process.env, say = toStderr): Promise<NodePrograms> {
+  const folder = await build(nodePackages, env, say);
+  return {
+    controllerManager: join(folder, 'kube-controller-manager'),
+    scheduler: join(folder, 'kube-scheduler'),
+    kubelet: join(folder, 'kubelet'),
+    proxy: join(folder, 'kube-proxy'),
+    agnhost: join(folder, 'agnhost'),
+    coredns: join(folder, 'coredns'),
+  };
+}
+
+/** Builds Kubernetes' own tests; the rest as in `buildKube`. */
+export async function buildSuite(env: Environment = process.env, say = toStderr): Promise<SuitePrograms> {
+  const folder = await build(suitePackages, env, say);
+  return { e2e: join(folder, 'e2e.test'), ginkgo: join(folder, 'ginkgo') };
+}
+
+async function build(
+  wanted: Readonly<Record<string, string>>,
+  env: Environment,
+  say: (line: string) => void,
+): Promise<string> {
   const folder = cacheOf(env);
   mkdirSync(folder, { recursive: true });
   const unlock = await lock(join(folder, 'building'));
   try {
-    for (const name of names) {
-      const path = join(folder, name);
-      if (existsSync(path)) continue;
+    for (const [name, path] of Object.entries(wanted)) {
+      const program = join(folder, name);
+      if (existsSync(program)) continue;
       say(`kube: building ${name} ${kubeVersion()} into ${folder}`);
-      const unfinished = `${path}.${process.pid}.tmp`;
+      const unfinished = `${program}.${process.pid}.tmp`;
       try {
-        await go(['build', '-ldflags', '-s -w', '-o', unfinished, packages[name]], env);
-        renameSync(unfinished, path);
+        await go(name, [...commandOf(name), '-ldflags', '-s -w', '-o', unfinished, path], env);
+        renameSync(unfinished, program);
       } finally {
         rmSync(unfinished, { force: true });
       }
@@ -92,7 +142,21 @@ export async function buildKube(
   } finally {
     unlock();
   }
-  return programsIn(folder);
+  return folder;
+}
+
+/** A package of tests becomes a program by `go test -c`. */
+function commandOf(name: string): readonly string[] {
+  return name.endsWith('.test') ? ['test', '-c'] : ['build'];
+}
+
+/** CoreDNS requires versions of its own, so it has a go.mod of its own. */
+function moduleOf(name: string): string {
+  return name === 'coredns' ? join(modules, 'coredns') : modules;
+}
+
+function toStderr(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
 function cacheOf(env: Environment): string {
@@ -107,9 +171,9 @@ function programsIn(folder: string): KubePrograms {
   };
 }
 
-function go(args: readonly string[], env: Environment): Promise<void> {
+function go(name: string, args: readonly string[], env: Environment): Promise<void> {
   const child = spawn('go', args, {
-    cwd: modules,
+    cwd: moduleOf(name),
     env: { ...env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly', GOWORK: 'off' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });

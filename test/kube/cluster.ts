@@ -176,7 +176,7 @@ async function startIn(guard: Guarded, programs: KubePrograms, options: RealApiO
 }
 
 /** What is the same for every server: its files and our own clients. */
-function apiAt(
+export function apiAt(
   name: Api['name'],
   where: Where,
   guard: Guarded,
@@ -210,7 +210,8 @@ function apiAt(
   };
 }
 
-function writeServiceAccountKeys(folder: string): void {
+/** `sa.key` and `sa.pub`, with which the API server signs and verifies service accounts' tokens. */
+export function writeServiceAccountKeys(folder: string): void {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', {
     modulusLength: 2048,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -262,7 +263,8 @@ function apiserverArgs(etcdUrl: string, port: number, options: RealApiOptions): 
 // The namespaces that everybody expects come a moment after /readyz.
 const readyPaths = ['/readyz', '/api/v1/namespaces/default', '/api/v1/namespaces/kube-system'];
 
-async function whenReady(where: Where, programs: readonly Running[], withinMs: number): Promise<void> {
+/** Waits for the API server; rejects with the log of a program that ended, or of the last one when time is over. */
+export async function whenReady(where: Where, programs: readonly Running[], withinMs: number): Promise<void> {
   const deadline = performance.now() + withinMs;
   for (const path of readyPaths) {
     while ((await statusOf(where, path)) !== 200) {

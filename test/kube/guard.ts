@@ -4,6 +4,9 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** In the environment of every program and of what it starts: the folder whose it is. */
+export const GUARD = 'FAIRLEAD_GUARD';
+
 export interface Guarded {
   /** Absolute; removed by `close`. */
   readonly folder: string;
@@ -28,13 +31,17 @@ export interface Running {
 // Its standard input ends when this process is gone: by return, by a failed test, by Ctrl-C and by SIGKILL alike.
 const watchman = `cat >/dev/null
 for pid in "$1"/pids/*; do [ -e "$pid" ] && kill -s KILL -- "-\${pid##*/}"; done
+eval "$2"
 for try in 1 2 3 4 5; do rm -rf -- "$1" && break; sleep 1; done`;
 
-/** `prefix` starts the folder's name, so that a person knows whose it is. */
-export function guarded(prefix: string): Guarded {
+/**
+ * `prefix` starts the folder's name, so that a person knows whose it is. `last`: shell that removes what the processes leave
+ * outside the folder, which is its `$1`; it runs at the end of this process, before the folder goes.
+ */
+export function guarded(prefix: string, last = ''): Guarded {
   const folder = mkdtempSync(join(tmpdir(), prefix));
   mkdirSync(join(folder, 'pids'));
-  const guard = spawn('/bin/sh', ['-c', watchman, 'guard', folder], {
+  const guard = spawn('/bin/sh', ['-c', watchman, 'guard', folder, last], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
@@ -47,7 +54,8 @@ export function guarded(prefix: string): Guarded {
     start(name, command, args) {
       const logFile = join(folder, `${name}.log`);
       const output = openSync(logFile, 'a');
-      const child = spawn(command, args, { cwd: folder, detached: true, stdio: ['ignore', output, output] });
+      const env = { ...process.env, [GUARD]: folder };
+      const child = spawn(command, args, { cwd: folder, env, detached: true, stdio: ['ignore', output, output] });
       closeSync(output);
       const { pid } = child;
       if (pid === undefined) throw new Error(`${name}: ${command} does not start`);
