@@ -41,7 +41,10 @@ export const command: Command = {
 async function work(input: Input, terminal: Terminal): Promise<number> {
   const { flags } = input;
   const log = createLog({ level: flags['log-level'] as Level, destination: terminal.stdout });
-  const metrics = createMetrics({ provider: flags['provider'] as string });
+  const metrics = createMetrics({
+    provider: flags['provider'] as string,
+    only: (family) => !family.startsWith('fairlead_proxy_'),
+  });
   const client = connect(flags, terminal, metrics.client);
   const module = await loadProvider(flags['provider'] as string, terminal.cwd);
   const identity = `${hostname()}_${randomUUID()}`;

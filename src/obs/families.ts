@@ -1,11 +1,7 @@
-/** A metric family: what docs/architecture.md's readers and the scraper see. */
-export interface Family {
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly help: string;
-  readonly labels: readonly string[];
-  /** Upper bounds, for histograms. */
-  readonly buckets?: readonly number[];
-}
+import { agentFamilies } from './agent-families.ts';
+import type { Family } from './family.ts';
+
+export type { Family };
 
 /** Seconds that people wait. */
 const WAIT = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
@@ -301,6 +297,7 @@ export const families = {
     labels: [],
     help: '1 while an older pool configuration than the newest is in force, because the newest is invalid.',
   },
+  ...agentFamilies,
 } as const satisfies Record<string, Family>;
 
 export type Families = typeof families;

@@ -58,12 +58,14 @@ export interface CloudRequest {
 export interface MetricsOptions {
   /** Name of the provider, a label of several families. */
   readonly provider?: string;
+  /** Which families the process has; absent: all. What is counted in another one is dropped. */
+  readonly only?: (family: string) => boolean;
 }
 
 /** Every family exists from the start; one without labels shows 0 before anything has happened. */
-export function createMetrics({ provider = 'none' }: MetricsOptions = {}): Metrics {
+export function createMetrics({ provider = 'none', only = () => true }: MetricsOptions = {}): Metrics {
   const registry = new Registry();
-  const made = makeFamilies(registry);
+  const made = makeFamilies(registry, only);
   const { count, set, observe, ask } = made;
 
   return {
@@ -114,13 +116,14 @@ export async function addNodeMetrics({ registry }: Pick<Metrics, 'registry'>): P
 
 type Basics = Pick<Metrics, 'count' | 'set' | 'observe' | 'ask'>;
 
-function makeFamilies(registry: Registry): Basics {
+function makeFamilies(registry: Registry, only: (family: string) => boolean): Basics {
   const counters = new Map<string, Counter>();
   const gauges = new Map<string, Gauge>();
   const histograms = new Map<string, Histogram>();
   const sources = new Map<string, Set<() => Iterable<readonly [object, number]>>>(); // family -> who is asked for it
 
   for (const [name, { help, labels, type, ...rest }] of Object.entries<Family>(families)) {
+    if (!only(name)) continue;
     const config = { name, help, labelNames: [...labels], registers: [registry] };
     if (type === 'counter') counters.set(name, new Counter({ ...config, collect: () => collect(name) }));
     else if (type === 'histogram')
