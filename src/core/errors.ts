@@ -152,6 +152,21 @@ export const errorCatalogue = {
     help: 'Leave spec.clusterIP unset and the API server assigns one; headless Services get no external address.',
     event: 'LoadBalancerFailed',
   },
+  FL_COMMAND_FAILED: {
+    kind: 'transient',
+    title: 'A program that the agent runs failed, or did not end in time.',
+    help: 'The message has what the program said.',
+  },
+  FL_COMMAND_MISSING: {
+    kind: 'invalid',
+    title: 'A program that the agent needs is not installed.',
+    help: 'Install the package that has it; the message names the program.',
+  },
+  FL_COMPILER_MISSING: {
+    kind: 'invalid',
+    title: 'There is no C compiler, or it cannot build the helper program.',
+    help: 'Install gcc and the C library headers (Debian: gcc, libc6-dev), or use the channels that need no helper.',
+  },
   FL_DUAL_STACK_MISSING: {
     kind: 'invalid',
     title: 'RequireDualStack needs cluster IPs of both families.',
@@ -278,6 +293,36 @@ export const errorCatalogue = {
     title: 'A MetalLB controller serves the same Services.',
     help: 'Stop it, or let each serve its own class; the message says how.',
   },
+  FL_NETLINK_LOST: {
+    kind: 'transient',
+    title: 'The kernel gave no answer, or none that can be used.',
+    help: 'Nothing to do: Fairlead reads the state again. If it lasts, look at the memory of the node and at who else changes nftables all the time.',
+  },
+  FL_NETLINK_UNAVAILABLE: {
+    kind: 'invalid',
+    title: 'The chosen way to the kernel does not work on this machine.',
+    help: 'Choose another one, or none: Fairlead takes the first that works.',
+  },
+  FL_NETNS: {
+    kind: 'transient',
+    title: 'A network namespace cannot be entered.',
+    help: 'Look whether the path exists and the process may enter it (CAP_SYS_ADMIN).',
+  },
+  FL_NET_ADMIN: {
+    kind: 'denied',
+    title: 'The kernel lets us change nothing in this network namespace.',
+    help: 'Give the process the capability CAP_NET_ADMIN; in Kubernetes securityContext.capabilities.add: [NET_ADMIN], with hostNetwork.',
+  },
+  FL_NFT_REFUSED: {
+    kind: 'invalid',
+    title: 'nft refuses the rules of Fairlead.',
+    help: 'The message has what nft said; the rules in the kernel stay as they were.',
+  },
+  FL_NFT_TOO_OLD: {
+    kind: 'invalid',
+    title: 'nft is older than 1.0.1.',
+    help: 'Install a newer package nftables; the message has the version that is there.',
+  },
   FL_NODE_CIDRS_EXHAUSTED: {
     kind: 'quota',
     title: 'No pod CIDR is free for a node.',
@@ -386,6 +431,11 @@ export const errorCatalogue = {
     kind: 'transient',
     title: 'The work on one Service or route took too long and was ended.',
     help: 'Fairlead tries again. If it lasts, the log names the last action that was begun.',
+  },
+  FL_SANDBOX_NETNS: {
+    kind: 'denied',
+    title: 'The network namespaces of the sandbox cannot be made.',
+    help: 'It takes root with CAP_SYS_ADMIN and CAP_NET_ADMIN, iproute2 and util-linux; the message has what ip says.',
   },
   FL_SERVE_ADDRESS: {
     kind: 'invalid',
