@@ -223,6 +223,11 @@ export const errorCatalogue = {
     title: 'A write was refused here, because this process does not hold the lease.',
     help: 'Nothing to do: the leader does the work.',
   },
+  FL_KUBE_PROXY_RUNNING: {
+    kind: 'invalid',
+    title: 'kube-proxy works on this node, or left its rules there.',
+    help: 'Stop kube-proxy and run "kube-proxy --cleanup", or start the agent without the proxy part.',
+  },
   FL_KUBE_REQUEST: {
     kind: 'transient',
     title: 'The API server failed to answer a request (5xx).',
@@ -421,6 +426,16 @@ export const errorCatalogue = {
     title: 'A route that is not ours stands where the route of a node belongs.',
     help: 'Delete that route, or move the pod CIDRs: Fairlead changes no route that it does not own.',
     event: 'FailedToCreateRoute',
+  },
+  FL_ROUTE_LEFT: {
+    kind: 'transient',
+    title: 'Host routes could not be removed from this node.',
+    help: "The log names each with the kernel's answer. Run the cleanup again; `ip route show proto 103` lists them.",
+  },
+  FL_ROUTE_OFF_LINK: {
+    kind: 'invalid',
+    title: 'A node is not on a network segment with this one, so its pods get no host route here.',
+    help: 'Put the nodes on one segment, let the cloud or a router route the pod CIDRs, or leave the routes part out.',
   },
   FL_ROUTE_OUTSIDE: {
     kind: 'invalid',
