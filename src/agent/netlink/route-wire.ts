@@ -49,13 +49,17 @@ export function createRouteWire({ kind, wire, source }: RouteWireOptions): Route
     links: () => dump(wire, 'links', (event) => (event.kind === 'link' ? event.link : undefined)),
     addresses: () => dump(wire, 'addresses', (event) => (event.kind === 'address' ? event.address : undefined)),
     routes: () => dump(wire, 'routes', (event) => (event.kind === 'route' ? event.route : undefined)),
-    events: (on) => source?.subscribe((datagram) => deliver(datagram, on)),
+    events: (on) => source && eventsOf(source, on),
     close: () => wire.close(),
   };
 }
 
+/** What the datagrams of a source say, in values. */
+export const eventsOf = (source: EventSource, on: (event: RouteEvent) => void): (() => void) =>
+  source.subscribe((datagram) => deliver(datagram, on));
+
 /** A newLink is a step of its own, what stands between two of them is another. */
-function stepsOf(messages: readonly RouteMessage[]): readonly (readonly RouteMessage[])[] {
+export function stepsOf(messages: readonly RouteMessage[]): readonly (readonly RouteMessage[])[] {
   const steps: RouteMessage[][] = [];
   let open: RouteMessage[] | undefined;
   for (const message of messages) {

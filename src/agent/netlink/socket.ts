@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { failure } from '../../core/errors.ts';
-import { answerOf, ERRNO, errnoName, messagesOf, NLM, NLMSG } from '../../core/net/netlink.ts';
+import { ERRNO, errnoName, messagesOf } from '../../core/net/netlink.ts';
 import type { Libc } from './libc.ts';
-import type { Answers, DumpEnd, Protocol, Wire } from './wire.ts';
+import { type Answers, type DumpEnd, dumpState, type Protocol, type Wire } from './wire.ts';
 
 export interface SocketOptions {
   readonly libc: Libc;
@@ -129,7 +129,7 @@ class SocketWire implements Wire {
       if (length < 0) return this.#lostDump(`receive: ${errnoName(libc.errno())}`);
       if (length > buffer.length) return this.#lostDump(`an answer of ${length} bytes`);
       const datagram = buffer.subarray(0, length);
-      const end = dumpEnd(datagram, seq);
+      const end = dumpState(datagram, seq);
       interrupted ||= end.interrupted;
       on(datagram);
       if (end.errno !== undefined) return { lost: false, errno: end.errno, interrupted };
@@ -149,24 +149,6 @@ class SocketWire implements Wire {
   #requireOpen(): void {
     if (this.#closed) throw new Error('the netlink socket is closed');
   }
-}
-
-export interface DumpState {
-  readonly interrupted: boolean;
-  /** The dump is at its end, with this result. */
-  readonly errno: number | undefined;
-}
-
-/** What a datagram of the dump with this number says about the dump itself. */
-export function dumpEnd(datagram: Uint8Array, seq: number): DumpState {
-  let interrupted = false;
-  let errno: number | undefined;
-  for (const message of messagesOf(datagram)) {
-    if (message.seq !== seq) continue;
-    interrupted ||= (message.flags & NLM.DUMP_INTR) !== 0;
-    if (message.type === NLMSG.DONE || message.type === NLMSG.ERROR) ({ errno } = answerOf(datagram, message));
-  }
-  return { interrupted, errno };
 }
 
 /** Of the first message. */

@@ -1,3 +1,5 @@
+import { answerOf, messagesOf, NLM, NLMSG } from '../../core/net/netlink.ts';
+
 /**
  * A netlink socket, in this process or in another: where the bytes of core/net go. Calls are carried out one after the
  * other, in their order.
@@ -29,3 +31,21 @@ export type DumpEnd =
 /** Protocols of AF_NETLINK. */
 export const NETLINK = { ROUTE: 0, NETFILTER: 12 } as const;
 export type Protocol = (typeof NETLINK)[keyof typeof NETLINK];
+
+export interface DumpState {
+  readonly interrupted: boolean;
+  /** The dump is at its end, with this result. */
+  readonly errno: number | undefined;
+}
+
+/** What a datagram of the dump with this number says about the dump itself. */
+export function dumpState(datagram: Uint8Array, seq: number): DumpState {
+  let interrupted = false;
+  let errno: number | undefined;
+  for (const message of messagesOf(datagram)) {
+    if (message.seq !== seq) continue;
+    interrupted ||= (message.flags & NLM.DUMP_INTR) !== 0;
+    if (message.type === NLMSG.DONE || message.type === NLMSG.ERROR) ({ errno } = answerOf(datagram, message));
+  }
+  return { interrupted, errno };
+}
