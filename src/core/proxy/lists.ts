@@ -78,8 +78,8 @@ function capped(targets: readonly Registers[]): { readonly slots: readonly Regis
 
 function hairpinOf(...lists: readonly (readonly PortEndpoint[])[]): readonly Registers[] {
   let addresses: Set<Registers> | undefined;
+  // The last four bytes are the port.
   for (const list of lists)
-    // The last four bytes are the port.
     for (const { isLocal: here, target: of } of list)
       if (here) addresses = (addresses ?? new Set()).add(of.slice(0, -4));
   return addresses === undefined ? NO_TARGETS : [...addresses].sort();

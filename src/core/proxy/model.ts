@@ -1,5 +1,5 @@
 /** What the proxy knows of Services, flat and without their objects, and what it plans. Addresses and keys are registers. */
-import type { ElementChange, Registers, TableFamily } from '../net/element.ts';
+import type { Element, ElementChange, Registers, TableFamily } from '../net/element.ts';
 import type { Cidr } from '../provider.ts';
 import type { Protocol } from './registers.ts';
 
@@ -155,6 +155,11 @@ export interface Conflict {
 export interface Planner {
   readonly family: TableFamily;
   /**
+   * The models that a cold start is about to plan in pieces, so that a frontend that two of them want goes at once to the
+   * one that keeps it. Without it the later piece takes it over.
+   */
+  announce(models: Iterable<ServiceModel>): void;
+  /**
    * The transaction from what is to what these models say, `undefined` for one that is gone. Equal models plan nothing. A
    * cold start makes plans of some thousand Services each, not one.
    */
@@ -164,22 +169,28 @@ export interface Planner {
   /** The deletes of a removal, less what has been needed again. */
   release(removal: Removal): readonly ElementChange[];
   /**
-   * The table was read: `found` is everything in it. From now on plans write only differences to that. Then `replan`, in
-   * pieces, `planRanges` of each set, and last `sweep`.
+   * The table was read: `found` is what is in it, in as many calls as one likes. From the first on plans write only
+   * differences to that. When all is told `plan` every Service (after a restart) or `replan` those that are known, in pieces
+   * either way; `planRanges` for each set; and last `sweep`.
    */
-  adopt(found: Iterable<{ readonly set: string; readonly key: Registers; readonly data?: Registers }>): void;
-  /** After `adopt`: the differences of these models that are planned already. */
+  adopt(found: Iterable<Element>): void;
+  /** After `adopt`: the differences of these models, which are planned already. */
   replan(keys: Iterable<string>): Plan;
   /** After `adopt` and everything was planned: what was found and nobody needs. */
   sweep(): Plan;
-  /** The kernel refused this element of a plan, or of a release; the rest of that transaction was sent without it. */
+  /**
+   * The kernel refused this element for its own sake, and the rest of that transaction was sent without it; it is tried again
+   * when its frontend changes. ENOENT and EEXIST mean that somebody edited the table: `adopt` a dump instead.
+   */
   refused(change: ElementChange): void;
-  /** These chains are in the table (values `kind:count`). */
+  /** The table has exactly these chains for values `kind:count`, and these timeouts by index (`parseChainName`). */
   loaded(chains: Iterable<number>, timeouts: readonly number[]): void;
-  /** All distinct affinity timeouts but the default one, by index: for ruleset.ts. */
+  /** Values that the table needs chains for, ascending: for a ruleset that is loaded anew. */
+  chains(): readonly number[];
+  /** All affinity timeouts but the default one, by index: for ruleset.ts. */
   timeouts(): readonly number[];
   /** Everything that the table holds when the last plan is committed, less what waits for its removal. */
-  elements(): Iterable<{ readonly set: string; readonly key: Registers; readonly data?: Registers }>;
+  elements(): Iterable<Element>;
   keys(): Iterable<string>;
   model(key: string): ServiceModel | undefined;
   /** Who answers at this frontend. */

@@ -1,0 +1,319 @@
+/** What one frontend has in the table, and the changes that give it another face. */
+import type { Registers, TableFamily } from '../net/element.ts';
+import { type Choice, chainKind, type Face, FLAG_SETS, isDefaultTimeout } from './face.ts';
+import { NO_TARGETS } from './lists.ts';
+import { maglev } from './maglev.ts';
+import type { AddressRange } from './model.ts';
+import { classidRegisters } from './registers.ts';
+import type { SetName } from './schema.ts';
+import { arrange, isSame } from './slots.ts';
+import type { Draft, Table } from './table.ts';
+import { encodeValue, LOCAL_OFFSET } from './value.ts';
+
+type List = 'cluster' | 'local';
+const LISTS = ['cluster', 'local'] as const satisfies readonly List[];
+
+/** target -> endpoint id, of one list of one frontend: a remembered client must not follow an endpoint into another list. */
+type Ids = ReadonlyMap<Registers, Registers>;
+const NO_IDS: Ids = new Map();
+
+/** The frontend's own state; shared addresses (`cluster-ips`, `hairpin`) are counted by the planner. */
+export interface Placed {
+  choice: Choice;
+  /** Targets by slot. Frontends of one port mostly share the array. */
+  cluster: readonly Registers[];
+  local: readonly Registers[];
+  clusterIds: Ids;
+  localIds: Ids;
+  /** `kind:count`, 0 for none. */
+  services: number;
+  near: number;
+  flags: number;
+  isClusterIp: boolean;
+  sources: readonly AddressRange[];
+  serving: readonly Registers[];
+  scope: Face['scope'];
+  /** Nothing above is known to be in the table: slots and ids are what should be kept where the table has them. */
+  isHint: boolean;
+}
+
+/** What frontends share while one transaction is planned. */
+export interface Placer {
+  readonly family: TableFamily;
+  readonly table: Table;
+  readonly draft: Draft;
+  /** A new endpoint id. */
+  readonly allocate: () => Registers;
+  readonly free: (id: Registers) => void;
+  /** An id that the table was found to have. */
+  readonly claim: (id: Registers) => void;
+  /** Index of a timeout that is not the default. */
+  readonly timeoutIndex: (seconds: number) => number;
+  /** The value's chain will be needed. */
+  readonly need: (value: number) => void;
+  /** Ports have several frontends with the same lists: the last arrangement is likely the next one's too. */
+  readonly memo: {
+    old?: readonly Registers[];
+    wanted?: readonly Registers[];
+    choice?: Choice;
+    slots?: readonly Registers[];
+  };
+}
+
+export const newPlaced = (isHint: boolean): Placed => ({
+  choice: 'drawn',
+  cluster: NO_TARGETS,
+  local: NO_TARGETS,
+  clusterIds: NO_IDS,
+  localIds: NO_IDS,
+  services: 0,
+  near: 0,
+  flags: 0,
+  isClusterIp: false,
+  sources: [],
+  serving: NO_TARGETS,
+  scope: 'Cluster',
+  isHint,
+});
+
+/** Writes into the draft what differs, and leaves `placed` as the face says. */
+export function place(key: Registers, placed: Placed, face: Face, placer: Placer): void {
+  for (const list of LISTS) placeList(key, list, { placed, face, placer });
+  const services = chainValue(face, face.services, placed, placer);
+  const near = chainValue(face, face.near, placed, placer);
+  placeFlags(key, placed.isHint ? 0 : placed.flags, face.flags, placer);
+  placeSources(key, placed.isHint ? [] : placed.sources, face.sources, placer);
+  placeValue('services-near', key, placed.isHint ? 0 : placed.near, { value: near, placer });
+  placeValue('services', key, placed.isHint ? 0 : placed.services, { value: services, placer });
+  placed.choice = face.choice;
+  placed.services = services;
+  placed.near = near;
+  placed.flags = face.flags;
+  placed.isClusterIp = face.isClusterIp;
+  placed.sources = face.sources;
+  placed.serving = face.serving;
+  placed.scope = face.scope;
+  placed.isHint = false;
+}
+
+/** Everything that `placed` has, as the table holds it. */
+export function* placedElements(
+  key: Registers,
+  placed: Placed,
+): Generator<{ readonly set: SetName; readonly key: Registers; readonly data: Registers }> {
+  const set = slotSet(placed.choice);
+  for (const list of LISTS) {
+    const ids = idsOf(placed, list);
+    for (const [target, id] of ids) yield { set: 'ep-by-id', key: id, data: target };
+    for (const [index, target] of placed[list].entries())
+      yield { set, key: slotKey(key, list, index), data: set === 'ep-id' ? (ids.get(target) as Registers) : target };
+  }
+  for (const [bit, name] of FLAG_SETS.entries())
+    if ((placed.flags & (1 << bit)) !== 0) yield { set: name, key, data: '' };
+  for (const { first, last } of placed.sources) yield { set: 'allowed', key: `${key}${first}`, data: `${key}${last}` };
+  if (placed.near !== 0) yield { set: 'services-near', key, data: classidRegisters(placed.near) };
+  if (placed.services !== 0) yield { set: 'services', key, data: classidRegisters(placed.services) };
+}
+
+interface Step {
+  readonly placed: Placed;
+  readonly face: Face;
+  readonly placer: Placer;
+}
+
+function placeList(key: Registers, list: List, { placed, face, placer }: Step): void {
+  const { table, draft } = placer;
+  if (placed.isHint && table.isAdopting) readHint(key, list, { placed, face, placer });
+  const before = placed[list];
+  const set = slotSet(face.choice);
+  const wasSet = slotSet(placed.choice);
+  const slots = slotsOf(before, face[list], { placed, face, placer });
+  // Clients that remember an endpoint of the cluster list must not be led out of the node when the policy turns Local.
+  const renews = list === 'cluster' && placed.scope === 'Cluster' && face.scope === 'Local';
+  if (slots === before && set === wasSet && !placed.isHint && !(renews && set === 'ep-id')) return;
+
+  const oldIds = idsOf(placed, list);
+  const ids = set === 'ep-id' ? idsFor(slots, renews ? NO_IDS : oldIds, placer) : NO_IDS;
+  for (const [target, id] of ids) {
+    const had = !placed.isHint && oldIds.get(target) === id ? target : undefined;
+    table.write(draft, { set: 'ep-by-id', key: id, data: target }, had);
+  }
+  const dataOf = (of: Ids, name: SetName, target: Registers) =>
+    name === 'ep-id' ? (of.get(target) as Registers) : target;
+  const oldData = (index: number): Registers | undefined => {
+    if (placed.isHint || set !== wasSet || index >= before.length) return undefined;
+    return dataOf(oldIds, wasSet, before[index] as Registers);
+  };
+  for (let index = 0; index < slots.length; index += 1) {
+    const data = dataOf(ids, set, slots[index] as Registers);
+    const had = oldData(index);
+    if (had !== data) table.write(draft, { set, key: slotKey(key, list, index), data }, had);
+  }
+  if (!placed.isHint) retireSlots(key, list, { placed, slots, ids, set, wasSet, placer });
+  placed[list] = slots;
+  if (list === 'cluster') placed.clusterIds = ids;
+  else placed.localIds = ids;
+}
+
+interface Leftover {
+  readonly placed: Placed;
+  readonly slots: readonly Registers[];
+  readonly ids: Ids;
+  readonly set: SetName;
+  readonly wasSet: SetName;
+  readonly placer: Placer;
+}
+
+/** Slots behind the end, and endpoint ids that nobody has any more. */
+function retireSlots(key: Registers, list: List, { placed, slots, ids, set, wasSet, placer }: Leftover): void {
+  const { table, draft } = placer;
+  const before = placed[list];
+  const oldIds = idsOf(placed, list);
+  const isSame = set === wasSet;
+  const gone = new Set<Registers>();
+  for (const [target, id] of oldIds) {
+    if (ids.get(target) === id) continue;
+    gone.add(id);
+    placer.free(id);
+    const element = { set: 'ep-by-id', key: id, data: target } as const;
+    // At once, so that its clients choose again; but a list that goes as a whole may still be on its way to be read.
+    if (isSame && slots.length > 0) table.erase(draft, element);
+    else table.retire(draft, element);
+  }
+  for (let index = isSame ? slots.length : 0; index < before.length; index += 1) {
+    const target = before[index] as Registers;
+    const had = wasSet === 'ep-id' ? (oldIds.get(target) as Registers) : target;
+    const slot = slotKey(key, list, index);
+    let data = had;
+    if (isSame && slots.length > 0 && gone.has(had)) {
+      // A packet that read the old count may still come here.
+      data = ids.get(slots[0] as Registers) as Registers;
+      table.write(draft, { set: wasSet, key: slot, data }, had);
+    }
+    table.retire(draft, { set: wasSet, key: slot, data });
+  }
+}
+
+function slotsOf(before: readonly Registers[], wanted: readonly Registers[], { placed, face, placer }: Step) {
+  const { memo } = placer;
+  if (memo.old === before && memo.wanted === wanted && memo.choice === face.choice && memo.slots !== undefined)
+    return memo.slots;
+  if (wanted.length === 0) return before.length === 0 ? before : NO_TARGETS;
+  const slots =
+    face.choice === 'hashed' ? hashed(before, wanted) : arrange(placed.choice === 'hashed' ? [] : before, wanted);
+  Object.assign(memo, { old: before, wanted, choice: face.choice, slots });
+  return slots;
+}
+
+function hashed(before: readonly Registers[], wanted: readonly Registers[]): readonly Registers[] {
+  const slots = maglev(wanted);
+  return slots.length === before.length && slots.every((target, index) => target === before[index]) ? before : slots;
+}
+
+/** An id for each target; those that have one keep it. */
+function idsFor(slots: readonly Registers[], known: Ids, { allocate }: Placer): Ids {
+  const ids = new Map<Registers, Registers>();
+  for (const target of slots) if (!ids.has(target)) ids.set(target, known.get(target) ?? allocate());
+  return ids;
+}
+
+/** Takes slots and ids from the table that was found, where nothing better is known, so that little must be written. */
+function readHint(key: Registers, list: List, { placed, face, placer }: Step): void {
+  if (placed[list].length > 0 || face[list].length === 0 || face.choice === 'hashed') return;
+  const { table, claim } = placer;
+  const targets: Registers[] = [];
+  const ids = new Map<Registers, Registers>();
+  const set = slotSet(face.choice);
+  for (;;) {
+    const data = table.found(set, slotKey(key, list, targets.length));
+    if (data === undefined) break;
+    const target = set === 'ep-id' ? table.found('ep-by-id', data) : data;
+    // A slot whose endpoint is gone is free for anybody.
+    targets.push(target ?? '');
+    if (set === 'ep-id' && target !== undefined && !ids.has(target)) {
+      ids.set(target, data);
+      claim(data);
+    }
+  }
+  placed.choice = face.choice;
+  placed.scope = face.scope;
+  placed[list] = isSame(targets, face[list]) ? face[list] : targets;
+  if (list === 'cluster') placed.clusterIds = ids;
+  else placed.localIds = ids;
+}
+
+function chainValue(face: Face, list: List | undefined, placed: Placed, { timeoutIndex, need }: Placer): number {
+  if (list === undefined) return 0;
+  const kind = chainKind(face.choice, list);
+  const timed = face.choice === 'remembered' && !isDefaultTimeout(face.timeoutSeconds);
+  const slots = placed[list].length;
+  const value = encodeValue({ kind, slots, ...(timed ? { timeout: timeoutIndex(face.timeoutSeconds) } : {}) });
+  need(value);
+  return value;
+}
+
+function placeValue(
+  set: 'services' | 'services-near',
+  key: Registers,
+  had: number,
+  { value, placer }: { readonly value: number; readonly placer: Placer },
+): void {
+  const { table, draft } = placer;
+  if (had === value && value !== 0) return;
+  const old = had === 0 ? undefined : classidRegisters(had);
+  if (value !== 0) table.write(draft, { set, key, data: classidRegisters(value) }, old);
+  else if (old !== undefined) table.erase(draft, { set, key, data: old });
+}
+
+function placeFlags(key: Registers, had: number, flags: number, { table, draft }: Placer): void {
+  // The same while a table is adopted: `had` is 0 then.
+  if (had === flags) return;
+  for (const [bit, set] of FLAG_SETS.entries()) {
+    const mask = 1 << bit;
+    if ((had & mask) === (flags & mask)) continue;
+    if ((flags & mask) === 0) table.erase(draft, { set, key, data: '' });
+    else table.write(draft, { set, key, data: '' });
+  }
+}
+
+/** Deletes first: a range must not meet the one that it replaces. */
+function placeSources(
+  key: Registers,
+  had: readonly AddressRange[],
+  sources: readonly AddressRange[],
+  { table, draft }: Placer,
+): void {
+  const nameOf = ({ first, last }: AddressRange) => `${first}${last}`;
+  if (table.isAdopting) clearRanges(key, sources, { table, draft });
+  if (had === sources || (had.length === 0 && sources.length === 0)) return;
+  const old = new Set(had.map(nameOf));
+  const now = new Set(sources.map(nameOf));
+  for (const range of had)
+    if (!now.has(nameOf(range)))
+      table.erase(draft, { set: 'allowed', key: `${key}${range.first}`, data: `${key}${range.last}` });
+  for (const range of sources)
+    if (!old.has(nameOf(range)))
+      table.write(draft, { set: 'allowed', key: `${key}${range.first}`, data: `${key}${range.last}` });
+}
+
+/** Ranges that the table was found to have and that are not wanted: one could overlap a wanted one. */
+function clearRanges(
+  key: Registers,
+  sources: readonly AddressRange[],
+  { table, draft }: Pick<Placer, 'table' | 'draft'>,
+): void {
+  for (const found of table.foundUnder(key)) {
+    const first = found.slice(key.length);
+    const data = table.found('allowed', found);
+    if (data === undefined || sources.some((range) => range.first === first && `${key}${range.last}` === data))
+      continue;
+    table.erase(draft, { set: 'allowed', key: found, data });
+  }
+}
+
+const slotSet = (choice: Choice): 'endpoints' | 'ep-id' => (choice === 'remembered' ? 'ep-id' : 'endpoints');
+
+const slotKey = (key: Registers, list: List, index: number): Registers =>
+  `${key}${classidRegisters(list === 'cluster' ? index : LOCAL_OFFSET + index)}`;
+
+const idsOf = (placed: Placed, list: List): Ids => (list === 'cluster' ? placed.clusterIds : placed.localIds);
