@@ -11,7 +11,7 @@ import {
   rulesetText,
 } from '../../core/proxy/ruleset.ts';
 import { type RangeSet, setsOf, TABLE } from '../../core/proxy/schema.ts';
-import { parseChainName } from '../../core/proxy/value.ts';
+import { encodeValue, parseChainName } from '../../core/proxy/value.ts';
 import { turn } from '../../work/turns.ts';
 import type { NftChannel, Refusal } from '../netlink/channel.ts';
 import type { LoadText } from '../nft/rules.ts';
@@ -45,6 +45,8 @@ export interface FamilyTableOptions {
 /** Packets between the lookup of the count and that of the slot cross a commit (node-proxy.md Rulings 3). */
 const REMOVAL_MS = 50;
 const CHUNK = 2000;
+/** Random choice among one, two, three: loaded with the rules, because nearly every cluster needs them at once. */
+const COMMON = [1, 2, 3].map((slots) => encodeValue({ kind: 'lb', slots }));
 const MOST_CHANGES = 25_000;
 const ENOENT = 2;
 const EEXIST = 17;
@@ -347,6 +349,7 @@ export class FamilyTable {
       const obsolete = (found ?? []).filter(
         (name) => (isHashChain(name) && name !== hashChain(rules)) || !(isOwnChain(name) || isHashChain(name)),
       );
+      for (const value of COMMON) if (!values.includes(value)) values.push(value);
       await this.#replaceRules({ ...rules, chains: values, timeouts, obsolete }, found !== undefined);
       watcher.reloaded(this.family, this.#reason);
     }
@@ -414,7 +417,7 @@ const isDrift = ({ errno, element }: Refusal): boolean =>
 
 /** The values whose chains are in a table, and the timeouts that their names tell. */
 function loadedOf(chains: readonly string[]): {
-  readonly values: readonly number[];
+  readonly values: number[];
   readonly timeouts: readonly number[];
 } {
   const values: number[] = [];

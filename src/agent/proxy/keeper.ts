@@ -37,6 +37,8 @@ export interface Keeper {
   resync(): void;
   /** True from the first time on that everything was in the kernel. */
   readonly synced: boolean;
+  /** Resolves when `synced` turns true; rejects with the signal's reason. */
+  whenSynced(signal: AbortSignal): Promise<void>;
   /** Changes are asked for that are not in the kernel. */
   readonly pending: boolean;
   /** Until the signal aborts; the tables stay as they are. Rejects for what no further try mends. */
@@ -79,6 +81,7 @@ class TableKeeper implements Keeper {
   #written = 0;
   #waiting: { readonly asked: number; readonly resolve: () => void }[] = [];
   #synced = false;
+  readonly #firstSync = Promise.withResolvers<void>();
   /** Generation less our own transactions, before the tables were last read. */
   #foreign: number | undefined;
   #nextCompareMs = Number.NEGATIVE_INFINITY;
@@ -130,15 +133,25 @@ class TableKeeper implements Keeper {
     this.#resyncMs = this.#options.clock.monotonicMs();
   }
 
+  async whenSynced(signal: AbortSignal): Promise<void> {
+    if (!this.#synced) await this.#before(signal, this.#firstSync.promise);
+  }
+
   async written(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (!this.pending) return;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const abort = (): void => reject(signal.reason);
+    const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push({ asked: this.#asked, resolve });
+    await this.#before(signal, promise);
+  }
+
+  async #before(signal: AbortSignal, promise: Promise<void>): Promise<void> {
+    signal.throwIfAborted();
+    const aborted = Promise.withResolvers<never>();
+    const abort = (): void => aborted.reject(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     try {
-      await Promise.race([promise, this.#failed.promise]);
+      await Promise.race([promise, aborted.promise, this.#failed.promise]);
     } finally {
       signal.removeEventListener('abort', abort);
     }
@@ -163,7 +176,7 @@ class TableKeeper implements Keeper {
   async #prepare(): Promise<void> {
     await this.#exclusive(async () => {
       this.#foreign = await this.#foreignNow();
-      for (const table of this.#options.tables) await table.prepare();
+      await Promise.all(this.#options.tables.map((table) => table.prepare()));
     });
   }
 
@@ -220,7 +233,10 @@ class TableKeeper implements Keeper {
 
   #settle(asked: number): void {
     this.#written = asked;
-    if (this.#undone.size === 0) this.#synced = true;
+    if (this.#undone.size === 0) {
+      this.#synced = true;
+      this.#firstSync.resolve();
+    }
     const done = this.#waiting.filter((one) => one.asked <= asked);
     this.#waiting = this.#waiting.filter((one) => one.asked > asked);
     for (const { resolve } of done) resolve();
@@ -257,6 +273,7 @@ class TableKeeper implements Keeper {
     const { tables, clock } = this.#options;
     const startMs = clock.monotonicMs();
     const foreign = await this.#foreignNow();
+    const own = this.#own();
     if (isResync || (foreign !== this.#foreign && startMs >= this.#nextCompareMs)) {
       for (const table of tables) {
         await table.compare();
@@ -265,16 +282,21 @@ class TableKeeper implements Keeper {
       // The number from before: what happens during the comparison is for the next one.
       this.#foreign = foreign;
       const endMs = clock.monotonicMs();
-      this.#nextCompareMs = endMs + (endMs - startMs) / COMPARE_SHARE;
+      // Somebody whose changes are none of our business, again and again, is looked at less often.
+      if (this.#own() === own) this.#nextCompareMs = endMs + (endMs - startMs) / COMPARE_SHARE;
       if (isResync) this.#resyncMs = startMs + RESYNC_MS;
     }
     for (const table of tables) await table.digest();
   }
 
   async #foreignNow(): Promise<number> {
-    const { channel, loads } = this.#options;
-    const own = channel.commits() + loads();
-    return ((((await channel.generation()) - own) % WRAP) + WRAP) % WRAP;
+    const own = this.#own();
+    return ((((await this.#options.channel.generation()) - own) % WRAP) + WRAP) % WRAP;
+  }
+
+  /** Transactions of ours. */
+  #own(): number {
+    return this.#options.channel.commits() + this.#options.loads();
   }
 }
 

@@ -13,6 +13,7 @@ import type { LoadText } from '../nft/rules.ts';
 import type { NodeTable, PartName } from '../part.ts';
 import { FamilyTable, type TableWatcher } from './family-table.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
+import { createBatchLoader } from './loader.ts';
 import { contextOf, detectionOf, podCidrsOf } from './node-facts.ts';
 import type { ProxyOptions } from './options.ts';
 
@@ -53,11 +54,7 @@ export function createTables(options: TablesOptions): Tables {
   const { nodeName, parts, proxy, nodes, channel, planners, watcher, clock, log } = options;
   const { addresses = interfaceAddresses } = options;
   const masqueradePods = parts.includes('cni');
-  let loads = 0;
-  const load: LoadText = async (text) => {
-    await options.load(text);
-    loads += 1;
-  };
+  const { load, transactions } = createBatchLoader(options.load);
   const rulesOf = (family: TableFamily, podCidrs: readonly Cidr[]) => ({
     masqueradeAll: proxy.masqueradeAll,
     detectLocal: detectionOf(proxy, family, podCidrs),
@@ -69,7 +66,7 @@ export function createTables(options: TablesOptions): Tables {
   const keeper = createKeeper({
     tables,
     channel,
-    loads: () => loads,
+    loads: transactions,
     owners: parts.filter((part) => part === 'proxy' || part === 'cni'),
     minPeriodMs: proxy.minSyncPeriodMs,
     clock,
