@@ -39,6 +39,12 @@ const agentOnlyFlags: readonly Flag[] = [
     choices: ['auto', 'socket', 'helper', 'text'],
   },
   {
+    name: 'helper',
+    value: 'FILE',
+    help: 'The program fairlead-netlink: the channel of that name, and what hears of changes to links and routes [beside this program]',
+    parse: parse.text,
+  },
+  {
     name: 'sysctl-root',
     value: 'FOLDER',
     help: 'Where kernel settings are written; in a pod the mounted /host/proc/sys',
@@ -241,6 +247,8 @@ export interface Listen {
 export interface AgentOptions {
   readonly parts: readonly PartName[];
   readonly channel: 'auto' | ChannelKind;
+  /** Path of fairlead-netlink; absent: where the image has it. */
+  readonly helper?: string;
   readonly sysctlRoot: string;
   readonly healthz?: Listen;
   readonly metrics?: Listen;
@@ -281,8 +289,10 @@ export function agentOptions(flags: Values): AgentOptions {
   );
   const metrics = listen(flags['metrics-bind-address'], { host: '127.0.0.1', port: proxied ? 10_249 : 10_272 });
   const oomScoreAdj = flags['oom-score-adj'] as number | undefined;
+  const helper = flags['helper'] as string | undefined;
   return {
     parts,
+    ...(helper === undefined ? {} : { helper }),
     channel: flags['channel'] as AgentOptions['channel'],
     sysctlRoot: flags['sysctl-root'] as string,
     ...(healthz === undefined ? {} : { healthz }),

@@ -7,6 +7,7 @@ import { version } from './version.ts';
 /** Command name -> its file; literal imports, so that one command loads only its own code. */
 export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   controller: async () => (await import('./controller.ts')).command,
+  agent: async () => (await import('./agent.ts')).command,
   plan: async () => (await import('./plan.ts')).command,
   status: async () => (await import('./status.ts')).command,
   why: async () => (await import('./why.ts')).command,
