@@ -152,6 +152,26 @@ export const errorCatalogue = {
     help: 'Leave spec.clusterIP unset and the API server assigns one; headless Services get no external address.',
     event: 'LoadBalancerFailed',
   },
+  FL_CNI_CONFLIST: {
+    kind: 'invalid',
+    title: 'The CNI configuration or the plugin cannot be written to this node.',
+    help: 'Mount the folders of --cni-conf-dir and --cni-bin-dir writable; the message names the file and what the system says.',
+  },
+  FL_CNI_POD_CIDR: {
+    kind: 'invalid',
+    title: 'The pod CIDR of this node cannot be used.',
+    help: 'It takes at least 4 addresses, at most one CIDR of each family. A Node keeps its pod CIDR: delete it and let it register again.',
+  },
+  FL_CNI_SOCKET: {
+    kind: 'conflict',
+    title: 'The socket of the CNI plugin cannot be listened on.',
+    help: 'Only one agent may run per node; or the folder of --cni-socket is not writable.',
+  },
+  FL_CNI_STATE: {
+    kind: 'transient',
+    title: "The CNI part's files about pods cannot be read or written.",
+    help: 'Look at the disk below --cni-state-dir and --cni-networks-dir. A corrupt file is rebuilt; the log names it.',
+  },
   FL_COMMAND_FAILED: {
     kind: 'transient',
     title: 'A program that the agent runs failed, or did not end in time.',

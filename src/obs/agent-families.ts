@@ -125,6 +125,21 @@ export const agentFamilies = {
     labels: family,
     help: 'Elements that somebody else had changed and that were put right.',
   },
+  fairlead_host_routes: {
+    type: 'gauge',
+    labels: [],
+    help: 'Routes of the part routes in the kernel: to the pod CIDRs of other nodes, and one per own pod CIDR.',
+  },
+  fairlead_host_route_problems: {
+    type: 'gauge',
+    labels: [],
+    help: 'Pod CIDRs of nodes that get no host route here; the log says why.',
+  },
+  fairlead_host_route_changes_total: {
+    type: 'counter',
+    labels: ['kind', 'outcome'],
+    help: 'Changes of host routes: addRoute, deleteRoute; ok, failed.',
+  },
 } as const satisfies Record<string, Family>;
 
 /** kube-proxy has no such families: `--kube-proxy-metrics` leaves them out. */
