@@ -10,8 +10,8 @@ export const LINK_GROUP = 0x666c;
 /** RTPROT_* of our routes to pods. Not in /etc/iproute2/rt_protos, so that nobody else's cleaning takes them. */
 export const ROUTE_PROTOCOL = 0x66;
 
-/** The namespace of the pod is descriptor 9 of the shim (cni.md, Rulings 3). */
-const NETNS_FD = 9;
+/** The namespace of the pod is descriptor 9 of the shim. */
+export const SHIM_NETNS_FD = 9;
 
 /** All that is needed to wire one pod. */
 export interface Wiring {
@@ -43,11 +43,12 @@ export type WiringStep =
 
 /**
  * The steps that wire a pod, in order. The first message of the first step makes both links at once or fails; nothing
- * may be sent after it failed, since its index may be another's (Rulings 1).
+ * may be sent after it failed, since its index may be another's. `netnsFd`: the pod's namespace, in the process that
+ * sends.
  */
-export function wiringSteps(wiring: Wiring): readonly WiringStep[] {
+export function wiringSteps(wiring: Wiring, netnsFd: number): readonly WiringStep[] {
   const { link, peerIndex, ifname, netns, hostMac, mac, mtu, addresses, alias, routeLocalnet } = wiring;
-  const peer = { name: ifname, index: peerIndex, mac, mtu, group: LINK_GROUP, netns: { fd: NETNS_FD, path: netns } };
+  const peer = { name: ifname, index: peerIndex, mac, mtu, group: LINK_GROUP, netns: { fd: netnsFd, path: netns } };
   const hasIpv6 = addresses.some(({ family }) => family === 'ipv6');
   const host: readonly RouteMessage[] = [
     { kind: 'setLink', link: { index: link.index }, up: true, alias },
