@@ -47,7 +47,7 @@ class NftWire implements NftChannel {
   async commit(family: TableFamily, changes: readonly ElementChange[]): Promise<Commit> {
     if (changes.length === 0) return { ok: true };
     const commit = await this.#transaction(family, changes, false);
-    const isTraced = commit.ok || commit.lost || commit.refused.every(({ element, missing }) => element ?? missing);
+    const isTraced = commit.ok || commit.lost || commit.refused.every(hasPlace);
     // A kernel that gives no offsets names the message. Nothing was applied, so that the same changes go again, one each.
     return isTraced ? commit : await this.#transaction(family, changes, true);
   }
@@ -150,6 +150,8 @@ export function outcome(batch: ElementBatch, answers: Answers): Commit {
   if (errors.length > 0) return { ok: false, lost: false, refused: errors.map((error) => refusal(batch, error)) };
   return acknowledged ? { ok: true } : { ok: false, lost: true, why: 'no acknowledgement' };
 }
+
+const hasPlace = ({ element, missing }: Refusal): boolean => element !== undefined || missing !== undefined;
 
 function refusal(batch: ElementBatch, { seq, errno, message, offset }: Answer): Refusal {
   const missing = errno === ERRNO.ENOENT && offset !== undefined ? missingPart(batch, seq, offset) : undefined;
