@@ -119,8 +119,7 @@ export function createPlanner({ family, firstId }: PlannerOptions): Planner {
     return lost;
   };
 
-  const planAll = (changes: Iterable<readonly [string, ServiceModel | undefined]>): Plan => {
-    const work = begin();
+  const settleAll = (changes: Iterable<readonly [string, ServiceModel | undefined]>, work: Work): void => {
     const changed: { key: string; lost: ReadonlySet<Registers>; model: ServiceModel | undefined }[] = [];
     for (const [key, model] of changes) {
       const old = models.get(key);
@@ -139,6 +138,11 @@ export function createPlanner({ family, firstId }: PlannerOptions): Planner {
           if (claims.owner(frontend.key) === key) settle(frontend.key, faceOf(port, frontend, family), work);
           else settleByOwner(frontend.key, work);
     }
+  };
+
+  const planAll = (changes: Iterable<readonly [string, ServiceModel | undefined]>): Plan => {
+    const work = begin();
+    settleAll(changes, work);
     return finish(work);
   };
 
@@ -181,12 +185,15 @@ export function createPlanner({ family, firstId }: PlannerOptions): Planner {
     },
     replan: (keys) => planAll([...keys].map((key) => [key, models.get(key)] as const)),
     sweep() {
-      const settled = planAll([...unplanned].map((key) => [key, models.get(key)] as const));
       const work = begin();
-      const rest = [...unswept].map((set) => planRange(set, ranges.get(set) ?? []));
-      for (const { now } of rest) work.draft.front.push(...now);
+      for (const set of [...unswept]) work.draft.front.push(...planRange(set, ranges.get(set) ?? []).now);
+      // Elements of what was not planned yet must not be taken for nobody's.
+      settleAll(
+        [...unplanned].map((key) => [key, models.get(key)] as const),
+        work,
+      );
       table.sweep(work.draft);
-      return joined(settled, finish(work));
+      return finish(work);
     },
     refused: table.refused,
     loaded(values, seconds) {
@@ -247,15 +254,6 @@ const portsIn = (model: ServiceModel | undefined, family: TableFamily): readonly
 function* frontendsIn(model: ServiceModel | undefined, family: TableFamily): Generator<Registers> {
   for (const { frontends } of portsIn(model, family)) for (const { key } of frontends) yield key;
 }
-
-/** Two plans as one transaction. The first left nothing for later: nothing is known to be in a table that is adopted. */
-const joined = (first: Plan, second: Plan): Plan => ({
-  chains: [...new Set([...first.chains, ...second.chains])].sort((a, b) => a - b),
-  now: [...first.now, ...second.now],
-  ...(second.later === undefined ? {} : { later: second.later }),
-  flows: [...first.flows, ...second.flows],
-  conflicted: [...new Set([...first.conflicted, ...second.conflicted])].sort(),
-});
 
 /** kube-proxy leaves entries alone while nobody serves. */
 function staleFlows(frontend: Registers, { serving: before }: Placed, { serving }: Face): StaleFlows | undefined {
