@@ -71,6 +71,10 @@ export class FamilyTable {
   /** What was found and nobody asked for is to be removed, once all who ask have asked. */
   #sweep = true;
   #complete = false;
+  /** The planner knows all of #models, which are being planned in pieces. */
+  #isAnnounced = false;
+  /** Between the planner's `adopt` and its `sweep`. */
+  #isAdopting = false;
   #ruleset: Omit<RulesetOptions, 'family'>;
   #reason: 'start' | 'flushed' | 'rules' = 'start';
   #rereads = 0;
@@ -192,6 +196,9 @@ export class FamilyTable {
         if (this.#elements === 'unknown') return;
       }
     } else if (this.#models.size > chunk) {
+      // Who keeps an address that two want is decided once, not by the order of the pieces.
+      if (!this.#isAnnounced) planner.announce(this.#models.values().filter((model) => model !== undefined));
+      this.#isAnnounced = true;
       const some: [string, ServiceModel | undefined][] = [];
       for (const entry of this.#models) {
         some.push(entry);
@@ -201,11 +208,13 @@ export class FamilyTable {
       await this.#write(planner.plan(some));
       await turn();
     } else if (this.#models.size > 0) {
+      this.#isAnnounced = false;
       const all = [...this.#models];
       this.#models.clear();
       await this.#write(planner.plan(all));
     } else if (this.#sweep && this.#complete) {
       this.#sweep = false;
+      this.#isAdopting = false;
       await this.#write(planner.sweep());
     } else {
       await this.#commit(this.#due());
@@ -229,6 +238,13 @@ export class FamilyTable {
     if (plan.later !== undefined) this.#removals.push({ removal: plan.later, dueMs: clock.monotonicMs() + REMOVAL_MS });
     if (plan.flows.length > 0) watcher.flows(this.family, plan.flows);
     if (plan.conflicted.length > 0) watcher.conflicted(this.family, plan.conflicted);
+  }
+
+  /** Of a plan that comes to nothing only what is not about the table is told. */
+  #discard({ flows, conflicted }: Plan): void {
+    const { watcher } = this.#options;
+    if (flows.length > 0) watcher.flows(this.family, flows);
+    if (conflicted.length > 0) watcher.conflicted(this.family, conflicted);
   }
 
   #isRemovalDue(): boolean {
@@ -284,6 +300,10 @@ export class FamilyTable {
         log.warn({ family: this.family }, 'the kernel has other elements than we know; reading the table');
         this.#lostElements();
         return;
+      }
+      if (commit.refused.some(isShortage)) {
+        this.#lostElements();
+        throw new Error(`the kernel has no room for a transaction now: error ${commit.refused[0]?.errno}`);
       }
       const named = commit.refused.filter(({ element }) => element !== undefined);
       if (named.length === 0) {
@@ -380,6 +400,9 @@ export class FamilyTable {
       }
       for (const element of elements) found.push(element);
     }
+    // What was begun with an earlier reading is over: a planner compares with one at a time.
+    if (this.#isAdopting) this.#discard(planner.sweep());
+    this.#isAdopting = true;
     planner.adopt(found);
     this.#replan = [...planner.keys()];
     for (const set of this.#ranges.keys()) this.#staleRanges.add(set);
@@ -414,6 +437,9 @@ function digestText(family: TableFamily, before: readonly string[], fingerprint:
 /** Our view of the table is not the kernel's. */
 const isDrift = ({ errno, element }: Refusal): boolean =>
   element !== undefined && (errno === ENOENT || errno === EEXIST);
+
+/** ENOMEM, EAGAIN, EBUSY, ENOBUFS: no element is to blame, and later it may work. */
+const isShortage = ({ errno, element }: Refusal): boolean => element === undefined && [12, 11, 16, 105].includes(errno);
 
 /** The values whose chains are in a table, and the timeouts that their names tell. */
 function loadedOf(chains: readonly string[]): {
