@@ -1,5 +1,7 @@
 import type { MasqueradeOptions } from '../../core/cni/masquerade.ts';
 import type { RouteChannel } from '../netlink/channel.ts';
+import type { Caller } from './caller.ts';
+import type { Disk } from './disk.ts';
 import type { InstallOptions } from './install.ts';
 
 export interface CniOptions extends InstallOptions, MasqueradeOptions {
@@ -19,4 +21,6 @@ export interface CniOptions extends InstallOptions, MasqueradeOptions {
   readonly openRoute: (netns: string) => Promise<RouteChannel>;
   /** Of the running kernel; for tests. Read from /proc when absent. */
   readonly bootId?: string;
+  /** For tests, which kill the part between two effects. */
+  readonly effects?: { readonly disk: Disk; caller(caller: Caller): Caller };
 }

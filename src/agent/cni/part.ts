@@ -14,6 +14,7 @@ import type { RouteChannel } from '../netlink/channel.ts';
 import type { AgentContext, CleanupContext, Part } from '../part.ts';
 import { createSysctls, enableForwarding } from '../sysctl.ts';
 import { agentWirer } from './agent-wirer.ts';
+import type { Caller } from './caller.ts';
 import { disk } from './disk.ts';
 import { installPlugin, uninstall, writeConflist } from './install.ts';
 import { isDone, orphansOf, removeLinks } from './links.ts';
@@ -80,7 +81,8 @@ async function keep(
   tell('the node table is being written');
   await table.written(signal);
   installPlugin(options.shim, options);
-  const server = await listen({ path: options.socket, log, timers: clock, serve: (caller) => plugin.serve(caller) });
+  const serve = (caller: Caller): Promise<void> => plugin.serve(options.effects?.caller(caller) ?? caller);
+  const server = await listen({ path: options.socket, log, timers: clock, serve });
   const conflist = conflistText({ name: options.network, type: options.plugin, chained: options.chained });
   const endEvents = route.events((event) => onEvent(event, plugin, route, context));
   try {
@@ -201,9 +203,9 @@ function open(
   podCidrs: readonly Cidr[],
   links: readonly LinkRecord[],
 ): Opened {
-  const { stateDir, networksDir, bootId = readBootId() } = options;
+  const { stateDir, networksDir, bootId = readBootId(), effects } = options;
   try {
-    return openJournal({ disk, log, bootId, stateDir, networksDir, podCidrs }, links);
+    return openJournal({ disk: effects?.disk ?? disk, log, bootId, stateDir, networksDir, podCidrs }, links);
   } catch (error) {
     if (isProviderError(error)) throw error;
     throw failure('FL_CNI_STATE', `the state of pods cannot be used: ${(error as Error).message}`, { cause: error });
