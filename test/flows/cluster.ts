@@ -1,0 +1,87 @@
+/** The objects of the flow tests on a real API server, and the way to it from the node under test. */
+import { type Answer, ask } from '../kube/ask.ts';
+import { type Api, findRealApi, type Scope } from '../kube/cluster.ts';
+import {
+  type ApiObject,
+  endpointSlices,
+  NAMESPACE,
+  NODES,
+  node,
+  nodeStatus,
+  type ServiceSpec,
+  service,
+  status,
+} from './services.ts';
+import type { Traffic } from './traffic.ts';
+import { SERVICE_CIDR } from './world.ts';
+
+export interface Cluster {
+  readonly api: Api;
+  /** Creates the Service and its slices, or makes them so. */
+  put(spec: ServiceSpec): Promise<void>;
+  remove(name: string): Promise<void>;
+  /** Every Service and every slice. */
+  removeAll(): Promise<void>;
+  /** Only its slices. */
+  putSlices(spec: ServiceSpec): Promise<void>;
+}
+
+const services = `/api/v1/namespaces/${NAMESPACE}/services`;
+const slices = `/apis/discovery.k8s.io/v1/namespaces/${NAMESPACE}/endpointslices`;
+
+/** With two nodes in it, and reachable from n1 by its own kubeconfig. Absent: no programs (`leaveOut`). */
+export async function startCluster(scope: Scope, traffic: Traffic): Promise<Cluster | undefined> {
+  const api = await findRealApi(scope, { serviceClusterIpRange: `${SERVICE_CIDR[4]},${SERVICE_CIDR[6]}` });
+  if (api === undefined) return undefined;
+  const { port } = new URL(api.url);
+  await traffic.forward('n1', '127.0.0.1', Number(port), { address: '127.0.0.1', port: Number(port) });
+  const send = async (method: string, path: string, body?: object, patch?: 'merge'): Promise<Answer> => {
+    const answer = await ask(api, method, path, body, patch === undefined ? {} : { patch });
+    if (answer.status < 300 || (method === 'DELETE' && answer.status === 404)) return answer;
+    throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
+  };
+  /** By its name: created, or replaced as a whole. */
+  const apply = async (collection: string, object: ApiObject): Promise<void> => {
+    const created = await ask(api, 'POST', collection, object);
+    if (created.status === 201) return;
+    if (created.status !== 409) throw new Error(`POST ${collection}: ${created.status} ${created.text}`);
+    const path = `${collection}/${object.metadata.name}`;
+    const { json } = await send('GET', path);
+    const { resourceVersion } = (json as { metadata: { resourceVersion: string } }).metadata;
+    await send('PUT', path, { ...object, metadata: { ...object.metadata, resourceVersion } });
+  };
+  const slicesOf = new Map<string, readonly string[]>(); // Service -> names of its slices
+  const putSlices = async (spec: ServiceSpec): Promise<void> => {
+    const wanted = endpointSlices(spec);
+    for (const slice of wanted) await apply(slices, slice);
+    const names = wanted.map(({ metadata }) => metadata.name);
+    for (const name of slicesOf.get(spec.name) ?? [])
+      if (!names.includes(name)) await send('DELETE', `${slices}/${name}`);
+    slicesOf.set(spec.name, names);
+  };
+
+  for (const name of NODES) {
+    await apply('/api/v1/nodes', node(name));
+    await send('PATCH', `/api/v1/nodes/${name}/status`, { status: nodeStatus(name) });
+  }
+  return {
+    api,
+    putSlices,
+    async put(spec) {
+      await apply(services, service(spec));
+      if (spec.type === undefined || spec.type === 'LoadBalancer')
+        await send('PATCH', `${services}/${spec.name}/status`, { status: status(spec) });
+      await putSlices(spec);
+    },
+    async remove(name) {
+      await send('DELETE', `${services}/${name}`);
+      for (const slice of slicesOf.get(name) ?? []) await send('DELETE', `${slices}/${slice}`);
+      slicesOf.delete(name);
+    },
+    async removeAll() {
+      await send('DELETE', services);
+      await send('DELETE', slices);
+      slicesOf.clear();
+    },
+  };
+}
