@@ -4,6 +4,7 @@ import type { DetectLocalOptions, ProxyOptions } from '../agent/proxy/options.ts
 import { parseCidr } from '../core/net/cidr.ts';
 import { canonicalIp } from '../core/net/ip.ts';
 import type { Cidr } from '../core/provider.ts';
+import { cniFlags } from './cni-flags.ts';
 import type { Flag, Input, Values } from './command.ts';
 import { clusterFlags } from './flag-table.ts';
 import { parse } from './flags.ts';
@@ -235,7 +236,13 @@ const inertFlags: readonly Flag[] = [
 ];
 
 /** Every flag of `fairlead agent`. */
-export const agentFlags: readonly Flag[] = [...agentOnlyFlags, ...clusterFlags, ...proxyFlags, ...inertFlags];
+export const agentFlags: readonly Flag[] = [
+  ...agentOnlyFlags,
+  ...clusterFlags,
+  ...proxyFlags,
+  ...cniFlags,
+  ...inertFlags,
+];
 
 export interface Listen {
   /** Absent: all addresses. */

@@ -22,6 +22,7 @@ import {
   type Listen,
   proxyOptions,
 } from './agent-flags.ts';
+import { type CniPlace, cniOptions } from './cni-flags.ts';
 import { type Command, type Input, InputError, type Terminal, type Values } from './command.ts';
 import { connect } from './connect.ts';
 import { version } from './version.ts';
@@ -64,7 +65,7 @@ async function work({ flags }: Input, terminal: Terminal, log: Log): Promise<num
       nodeName,
       parts: options.parts,
       proxy: proxyOptions(flags),
-      create: makers(flags),
+      create: makers(flags, options, log),
       client,
       channels,
       exec,
@@ -99,23 +100,48 @@ async function work({ flags }: Input, terminal: Terminal, log: Log): Promise<num
 }
 
 /** Parts besides the proxy; literal imports, so that one that is off costs nothing. */
-function makers(_flags: Values): Parameters<typeof import('../agent/agent.ts').createAgent>[0]['create'] {
+function makers(
+  flags: Values,
+  options: AgentOptions,
+  log: Log,
+): Parameters<typeof import('../agent/agent.ts').createAgent>[0]['create'] {
   return {
+    cni: async (context) =>
+      await (await import('../agent/cni/part.ts')).create(context, cniOptions(flags, cniPlace(options, log))),
     routes: async (context) => await (await import('../agent/routes/part.ts')).create(context),
   };
 }
 
+/** The C program is the plugin under another name; where it was not built, the shell form takes its place. */
+function cniPlace(options: AgentOptions, log: Log): CniPlace {
+  return {
+    shim: options.helper ?? besideUs('fairlead-netlink') ?? besideUs('shim.sh') ?? sourceOf('../agent/native/shim.sh'),
+    async openRoute(netns) {
+      const channels = await openChannels({ ...options, netns }, log);
+      return { ...channels.route, close: () => channels.close() };
+    },
+  };
+}
+
+const sourceOf = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
 async function openChannels(
-  { channel, helper }: Pick<AgentOptions, 'channel' | 'helper'>,
+  { channel, helper, netns }: Pick<AgentOptions, 'channel' | 'helper'> & { readonly netns?: string },
   log: Log,
 ): Promise<Channels> {
   const { openChannels: open } = await import('../agent/netlink/choose.ts');
-  return await open({ kind: channel, helper: helper ?? besideUs(), timers: systemClock, log });
+  return await open({
+    kind: channel,
+    helper: helper ?? besideUs('fairlead-netlink'),
+    timers: systemClock,
+    log,
+    ...(netns === undefined ? {} : { netns }),
+  });
 }
 
-/** Where the image has the program: beside the bundle. */
-function besideUs(): string | undefined {
-  const path = fileURLToPath(new URL('fairlead-netlink', import.meta.url));
+/** Where the image has programs: beside the bundle. */
+function besideUs(name: string): string | undefined {
+  const path = sourceOf(name);
   return existsSync(path) ? path : undefined;
 }
 
@@ -242,6 +268,11 @@ async function cleanUp({ flags }: Input, terminal: Terminal, log: Log): Promise<
   };
   const has = (part: PartName): boolean => options.parts.includes(part);
   try {
+    // First: the runtime must not call a plugin whose tables are gone.
+    if (has('cni'))
+      await attempt('cni', async () => {
+        await (await import('../agent/cni/part.ts')).cleanup(context, cniOptions(flags, cniPlace(options, log)));
+      });
     if (has('routes'))
       await attempt('routes', async () => await (await import('../agent/routes/part.ts')).cleanup(context));
     if (has('proxy') || has('cni'))

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import type { OnpremProvider, Why } from '../../providers/onprem/index.ts';
 import { keyOf, type Service } from '../core/objects.ts';
 import { desiredOf } from '../core/service/desired.ts';
@@ -6,9 +7,11 @@ import { stateOf } from '../core/service/state.ts';
 import { defaultClasses, selectionOf, wantedOf } from '../core/service/wanted.ts';
 import { print } from '../kube/json.ts';
 import { resources } from '../kube/resource.ts';
-import { type Command, InputError, type Terminal } from './command.ts';
+import { systemClock } from '../work/clock.ts';
+import { type Command, type Input, InputError, type Terminal } from './command.ts';
 import { connect } from './connect.ts';
 import { clusterFlags, namespaceFlag, outputFlag, providerFlags } from './flag-table.ts';
+import { parse } from './flags.ts';
 import { serviceNamed } from './plan.ts';
 import { viewing } from './provider-config.ts';
 import { createReplica } from './replica.ts';
@@ -28,7 +31,8 @@ export interface Reasons {
 
 export const command: Command = {
   name: 'why',
-  summary: 'Explain why a Service has its address, or none: each pool, each rule, who holds what it asks for',
+  summary:
+    'Explain why a Service has its address, or none: each pool, each rule, who holds what it asks for; on a node, with --from: what happens to a connection',
   usage: 'svc/NAME',
   maxArgs: 1,
   flags: [
@@ -38,11 +42,35 @@ export const command: Command = {
       flag.name === 'provider' ? { ...flag, default: 'onprem', choices: ['onprem'] } : flag,
     ),
     ...clusterFlags,
+    {
+      name: 'from',
+      value: 'IP',
+      help: 'On a node: who connects; what happens is read from the rules in its kernel',
+      parse: parse.text,
+    },
+    {
+      name: 'to',
+      value: 'IP:PORT',
+      help: "With --from: what is connected to, also as IP:PORT/udp [the Service's ClusterIP and first port]",
+      parse: parse.text,
+    },
+    {
+      name: 'node-name',
+      value: 'NAME',
+      help: "With --from: this node's name in the API [$NODE_NAME, else the host name]",
+      parse: parse.text,
+    },
   ],
-  examples: ['fairlead why svc/shop -n web', 'fairlead why svc/web/shop -o json'],
+  examples: [
+    'fairlead why svc/shop -n web',
+    'fairlead why svc/web/shop -o json',
+    'fairlead why svc/web/shop --from=10.244.1.7 --to=192.0.2.10:80',
+  ],
   async run(input, terminal) {
     const { flags, args } = input;
     if (args[0] === undefined) throw new InputError(['name a Service: fairlead why svc/NAME']);
+    if (flags['to'] !== undefined && flags['from'] === undefined) throw new InputError(['--to needs --from']);
+    if (flags['from'] !== undefined) return await onNode(input, terminal);
     if (flags['provider'] !== 'onprem') throw new InputError(['--provider: why explains on-prem addresses only']);
     const key = serviceNamed(args[0], flags['namespace'] as string);
     const live = connect(flags, terminal);
@@ -65,6 +93,33 @@ export const command: Command = {
     }
   },
 };
+
+/** Needs root: it reads the kernel's tables. */
+async function onNode({ flags, args }: Input, terminal: Terminal): Promise<number> {
+  const service = serviceNamed(args[0] as string, flags['namespace'] as string);
+  const { readWorld, whyOnNode } = await import('./why-node.ts');
+  const { openChannels } = await import('../agent/netlink/choose.ts');
+  const live = connect(flags, terminal);
+  const log = { debug() {}, info() {}, warn() {}, error() {} };
+  const channels = await openChannels({ kind: 'auto', helper: undefined, timers: systemClock, log });
+  try {
+    const nodeName =
+      (flags['node-name'] as string | undefined) ?? terminal.env['NODE_NAME'] ?? hostname().toLowerCase();
+    const to = flags['to'] as string | undefined;
+    const question = { service, from: flags['from'] as string, ...(to === undefined ? {} : { to }), nodeName };
+    const { outcome, owner, lines } = await whyOnNode(question, await readWorld(live, terminal.signal), channels.nft);
+    const { verdict, reached } = outcome;
+    terminal.stdout.write(
+      flags['output'] === 'json'
+        ? `${print({ service, owner, verdict, endpoints: reached.length, lines })}\n`
+        : `${lines.join('\n')}\n`,
+    );
+    return 0;
+  } finally {
+    await channels.close();
+    live.close();
+  }
+}
 
 function reasonsOf(service: Service, provider: OnpremProvider, selection: ReturnType<typeof selectionOf>): Reasons {
   const verdict = wantedOf(service, selection);
