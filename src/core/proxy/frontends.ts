@@ -149,7 +149,8 @@ function protocolOf({ protocol = 'TCP' }: ServicePort): Protocol | undefined {
     case 'SCTP':
       return 'sctp';
     default:
-      return protocol satisfies never;
+      protocol satisfies never;
+      return undefined;
   }
 }
 
