@@ -51,8 +51,8 @@ class NftText implements NftChannel {
 
   async commit(family: TableFamily, changes: readonly ElementChange[]): Promise<Commit> {
     if (changes.length === 0) return { ok: true };
-    const { lines, missing } = await this.#lines(family, changes);
-    if (missing !== undefined) return { ok: false, lost: false, refused: [missing] };
+    const { lines, refused } = await this.#lines(family, changes);
+    if (refused.length > 0) return { ok: false, lost: false, refused };
     const { code, stderr } = await this.#options.exec('nft', ['-f', '-'], {
       input: lines.map(({ text }) => `${text}\n`).join(''),
     });
@@ -122,8 +122,9 @@ class NftText implements NftChannel {
   async #lines(
     family: TableFamily,
     changes: readonly ElementChange[],
-  ): Promise<{ readonly lines: readonly Line[]; readonly missing?: Refusal }> {
+  ): Promise<{ readonly lines: readonly Line[]; readonly refused: readonly Refusal[] }> {
     const lines: Line[] = [];
+    const refused: Refusal[] = [];
     const ranges = new Set<string>();
     for (const [index, change] of changes.entries()) {
       const { op, element } = change;
@@ -141,11 +142,11 @@ class NftText implements NftChannel {
       const now = await this.dump(family, set);
       if (now === undefined) {
         const missing = (await this.chains(family)) === undefined ? 'table' : 'set';
-        return { lines, missing: { errno: ERRNO.ENOENT, missing } };
+        return { lines, refused: [{ errno: ERRNO.ENOENT, missing }] };
       }
-      lines.push(...rangeLines(family, set, now, changes));
+      lines.push(...rangeLines({ family, set, before: now, changes, refused }));
     }
-    return { lines };
+    return { lines, refused };
   }
 
   /** Undefined: no such table, set or map. */
@@ -204,19 +205,22 @@ function keyOf(element: Element, family: TableFamily): string {
  * Starts and ends of intervals are no elements in nft's text, so that the intervals which go and come are told by the set
  * before and after.
  */
-function rangeLines(
-  family: TableFamily,
-  set: string,
-  before: readonly Element[],
-  changes: readonly ElementChange[],
-): readonly Line[] {
+function rangeLines(options: {
+  readonly family: TableFamily;
+  readonly set: string;
+  readonly before: readonly Element[];
+  readonly changes: readonly ElementChange[];
+  /** Gets the deletes of what is not there. */
+  readonly refused: Refusal[];
+}): readonly Line[] {
+  const { family, set, before, changes, refused } = options;
   const id = ({ key, intervalEnd }: Element): string => (intervalEnd === true ? `${key}E` : `${key}S`);
   const bounds = new Map(before.map((element) => [id(element), element]));
   const first = changes.findIndex(({ element }) => element.set === set);
-  for (const { op, element } of changes) {
+  for (const [index, { op, element }] of changes.entries()) {
     if (element.set !== set) continue;
     if (op === 'add') bounds.set(id(element), element);
-    else bounds.delete(id(element));
+    else if (!bounds.delete(id(element))) refused.push({ errno: ERRNO.ENOENT, element: index });
   }
   const text = ({ first: from, last: to }: { readonly first: Registers; readonly last: Registers }): string =>
     `${addressAt(from, 0, family)}-${addressAt(to, 0, family)}`;
