@@ -8,6 +8,7 @@ import { identify } from './imds.ts';
 import { createInstances } from './instances.ts';
 import { limits } from './limits.ts';
 import { CLASSES } from './names.ts';
+import { createNodeInterfaces } from './node-interfaces.ts';
 import { PRINT_ANNOTATION } from './progress.ts';
 import { createRoutes } from './routes.ts';
 import { createStacks, type Stacks } from './stacks.ts';
@@ -68,6 +69,7 @@ export async function create(
     resync: (reason, uids) => context.resync(reason, uids),
   });
   const { routeTableId } = config;
+  const interfaces = createNodeInterfaces({ clients, clock: context.clock, cluster: settings.cluster });
   return {
     name: 'aws',
     classes: CLASSES,
@@ -85,9 +87,16 @@ export async function create(
       clock: context.clock,
       cluster: settings.cluster,
       vpcId,
+      interfaces,
       ...(routeTableId === undefined ? {} : { routeTableId }),
     }),
-    instances: createInstances({ clients, region: place.region, vpcId, ipFamilies: config.nodeIpFamilies }),
+    instances: createInstances({
+      clients,
+      region: place.region,
+      vpcId,
+      ipFamilies: config.nodeIpFamilies,
+      read: interfaces.learn,
+    }),
     targetHealth: stacks.targetHealth,
     limits,
     status: (call) => statusOf({ mirror, reads }, call),

@@ -12,12 +12,14 @@ export interface InstancesOptions {
   readonly vpcId: string;
   /** Families of the InternalIPs, in their order (NodeIPFamilies). */
   readonly ipFamilies: readonly IpFamily[];
+  /** Gets every instance that was read. */
+  readonly read?: (rows: readonly Ec2Instance[]) => void;
 }
 
 const SCHEME = 'aws';
 /** Of the zone, the same in every account; beside the zone's name, which is not. */
 const ZONE_ID_LABEL = 'topology.k8s.aws/zone-id';
-/** Values of one filter (EC2). */
+/** Values of all filters of a request together (EC2). */
 const VALUES = 200;
 const PAGE = 1000;
 /** A terminated instance keeps no DNS name, so these are all that a name can find (cloud-provider-aws). */
@@ -31,7 +33,7 @@ type Question = { readonly id: string } | { readonly dnsName: string };
  * EC2 instances of nodes by DescribeInstances, 200 in a call. Filters and not ids, for one unknown id among them fails a
  * whole call. Gone is what is not there any more, or is terminated; a malformed id and a Fargate node are left out.
  */
-export function createInstances({ clients, region, vpcId, ipFamilies }: InstancesOptions): Instances {
+export function createInstances({ clients, region, vpcId, ipFamilies, read }: InstancesOptions): Instances {
   const { ec2 } = clients;
   let zoneIds: Promise<ReadonlyMap<string, string>> | undefined; // of zone names; a failed read is forgotten
 
@@ -44,7 +46,9 @@ export function createInstances({ clients, region, vpcId, ipFamilies }: Instance
         ),
       ({ NextToken }) => NextToken,
     );
-    return all.flatMap(({ Reservations = [] }) => Reservations.flatMap((one) => one.Instances ?? []));
+    const rows = all.flatMap(({ Reservations = [] }) => Reservations.flatMap((one) => one.Instances ?? []));
+    read?.(rows);
+    return rows;
   }
 
   async function byIds(ids: readonly string[], call: Call): Promise<ReadonlyMap<string, Ec2Instance>> {
@@ -57,7 +61,7 @@ export function createInstances({ clients, region, vpcId, ipFamilies }: Instance
   /** Those with a DNS name that several instances have are 'unclear'. */
   async function byNames(names: readonly string[], call: Call): Promise<ReadonlyMap<string, Ec2Instance | 'unclear'>> {
     const found = await Promise.all(
-      chunksOf(names, VALUES).map((Values) =>
+      chunksOf(names, VALUES - ALIVE.length - 1).map((Values) =>
         describe(
           [
             { Name: 'vpc-id', Values: [vpcId] },

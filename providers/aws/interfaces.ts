@@ -24,8 +24,8 @@ export interface Interfaces {
 const MAX_AGE_MS = 600_000;
 /** An address may be attached after the pod is ready to be seen. */
 const MISSING_AGE_MS = 30_000;
-/** Values of one filter. */
-const VALUES = 200;
+/** EC2 takes 200 values in all filters of a request together, and one is the VPC's. */
+const VALUES = 199;
 /** So long the first of many Services waits for the others. */
 const WAIT_MS = 20;
 

@@ -15,7 +15,7 @@ export const limits: Limits = {
   'elb.describe': { concurrency: 32, starts: { max: 500, intervalMs: 10_000 }, retries: 3 },
   'ec2.read': { concurrency: 16, starts: { max: 40, intervalMs: 2000 }, retries: 3 },
   'ec2.write': { concurrency: 32, starts: { max: 500, intervalMs: 10_000 }, retries: 3 },
-  tagging: { concurrency: 8, starts: { max: 30, intervalMs: 2000 }, retries: 3 },
+  tagging: { concurrency: 16, starts: { max: 30, intervalMs: 2000 }, retries: 3 },
 };
 
 /** The account's limits (DescribeAccountLimits), by AWS's names. */

@@ -1,4 +1,5 @@
 import type { LoadBalancer, TargetGroup } from '@aws-sdk/client-elastic-load-balancing-v2';
+import type { ResourceTagMapping } from '@aws-sdk/client-resource-groups-tagging-api';
 import type { Call, Clock } from '../../src/core/provider.ts';
 import type { AwsClients } from './client.ts';
 import { loadBalancerOf, securityGroupOf, tagsOf, targetGroupOf } from './convert.ts';
@@ -45,7 +46,7 @@ export interface MirrorOptions {
   readonly cluster: string;
   readonly vpcId: string;
   /** Names of load balancers that Services ask for by annotation. */
-  readonly wantedNames: () => ReadonlySet<string>;
+  readonly wantedNames: () => Promise<ReadonlySet<string>>;
 }
 
 /** Owner of what carries the tags of a Service of ours. */
@@ -57,6 +58,8 @@ export const ANY = 'any';
 
 /** What DescribeTags takes. */
 const ARNS = 20;
+/** What GetResources takes. */
+const SWEPT = 100;
 /** A new thing of ours may not be in the tagging API's index yet. */
 const INDEX_LAG_MS = 600_000;
 
@@ -105,13 +108,13 @@ export function createMirror({ clients, clock, cluster, vpcId, wantedNames }: Mi
     const how = priority === undefined ? {} : { priority };
     priority = undefined;
     try {
-      const [lbs, tgs, sgs, swept] = await Promise.all([
-        listLoadBalancers(call, how),
-        listTargetGroups(call, how),
+      const sweeping = sweep ? createSweep(call, how) : undefined;
+      const [lbs, tgs, sgs] = await Promise.all([
+        listLoadBalancers(call, how, sweeping),
+        listTargetGroups(call, how, sweeping),
         listSecurityGroups(call, how),
-        sweep ? sweepTags(call, how) : undefined,
       ]);
-      await learnTags(lbs, tgs, swept, call, how);
+      await learnTags(lbs, tgs, await sweeping?.end(), call, how);
       loadBalancers.listed(sentMs, lbs.map(loadBalancerRow));
       targetGroups.listed(sentMs, tgs.map(targetGroupRow));
       securityGroups.listed(
@@ -127,7 +130,7 @@ export function createMirror({ clients, clock, cluster, vpcId, wantedNames }: Mi
     }
   });
 
-  async function listLoadBalancers(call: Call, how: object): Promise<readonly LoadBalancer[]> {
+  async function listLoadBalancers(call: Call, how: object, sweeping?: Sweep): Promise<readonly LoadBalancer[]> {
     const all = await pages(
       (marker) =>
         clients.elb.describeLoadBalancers(
@@ -136,11 +139,13 @@ export function createMirror({ clients, clock, cluster, vpcId, wantedNames }: Mi
           how,
         ),
       ({ NextMarker }) => NextMarker,
+      ({ LoadBalancers = [] }) =>
+        sweeping?.add(LoadBalancers.filter(isNetwork).map(({ LoadBalancerArn = '' }) => LoadBalancerArn)),
     );
     return all.flatMap(({ LoadBalancers = [] }) => LoadBalancers);
   }
 
-  async function listTargetGroups(call: Call, how: object): Promise<readonly TargetGroup[]> {
+  async function listTargetGroups(call: Call, how: object, sweeping?: Sweep): Promise<readonly TargetGroup[]> {
     const all = await pages(
       (marker) =>
         clients.elb.describeTargetGroups(
@@ -149,6 +154,7 @@ export function createMirror({ clients, clock, cluster, vpcId, wantedNames }: Mi
           how,
         ),
       ({ NextMarker }) => NextMarker,
+      ({ TargetGroups = [] }) => sweeping?.add(TargetGroups.map(({ TargetGroupArn = '' }) => TargetGroupArn)),
     );
     return all.flatMap(({ TargetGroups = [] }) => TargetGroups);
   }
@@ -170,29 +176,38 @@ export function createMirror({ clients, clock, cluster, vpcId, wantedNames }: Mi
     return all.flatMap(({ SecurityGroups = [] }) => SecurityGroups.map(securityGroupOf));
   }
 
-  /** Everything with our cluster's tag, by kind side by side: a page can only be asked for after the one before. */
-  async function sweepTags(call: Call, how: object): Promise<ReadonlyMap<string, Tags>> {
-    const kinds = ['elasticloadbalancing:loadbalancer', 'elasticloadbalancing:targetgroup'];
-    const found = await Promise.all(
-      kinds.map((kind) =>
-        pages(
-          (token) =>
-            clients.tagging.getResources(
-              {
-                TagFilters: [{ Key: TAG.cluster, Values: [cluster] }],
-                ResourceTypeFilters: [kind],
-                ResourcesPerPage: 100,
-                ...(token === undefined ? {} : { PaginationToken: token }),
-              },
-              call,
-              how,
-            ),
-          ({ PaginationToken }) => PaginationToken,
-        ),
-      ),
-    );
-    const rows = found.flat().flatMap(({ ResourceTagMappingList = [] }) => ResourceTagMappingList);
-    return new Map(rows.map(({ ResourceARN = '', Tags: list }) => [ResourceARN, tagsOf(list)]));
+  /**
+   * The tags of everything that the lists have, asked for while they come. By ARN and not by our cluster's tag: the pages
+   * of a filter come one after the other, and thousands of Services have more than a hundred of them.
+   */
+  function createSweep(call: Call, how: object): Sweep {
+    const asked: Promise<readonly ResourceTagMapping[]>[] = [];
+    const ask = async (arns: readonly string[]): Promise<readonly ResourceTagMapping[]> => {
+      const all = await pages(
+        (token) =>
+          clients.tagging.getResources(
+            // AWS answers all at once; moto cuts by the number of tags.
+            token === undefined ? { ResourceARNList: [...arns] } : { PaginationToken: token },
+            call,
+            how,
+          ),
+        ({ PaginationToken }) => PaginationToken,
+      );
+      return all.flatMap(({ ResourceTagMappingList = [] }) => ResourceTagMappingList);
+    };
+    return {
+      add(arns) {
+        for (const some of chunksOf(arns, SWEPT)) {
+          const answer = ask(some);
+          answer.catch(() => {}); // `end` tells, unless the lists fail before
+          asked.push(answer);
+        }
+      },
+      async end() {
+        const rows = (await Promise.all(asked)).flat();
+        return new Map(rows.map(({ ResourceARN = '', Tags: list }) => [ResourceARN, tagsOf(list)]));
+      },
+    };
   }
 
   /**
@@ -206,7 +221,7 @@ export function createMirror({ clients, clock, cluster, vpcId, wantedNames }: Mi
     call: Call,
     how: object,
   ): Promise<void> {
-    const named = wantedNames();
+    const named = await wantedNames();
     const youngMs = clock.now() - INDEX_LAG_MS;
     const rows = [
       ...lbs.filter(isNetwork).map((row) => ({
@@ -307,6 +322,12 @@ export function createMirror({ clients, clock, cluster, vpcId, wantedNames }: Mi
     tagged: (arn, now) => void tags.set(arn, now),
     forgetTags: (arn) => void tags.delete(arn),
   };
+}
+
+interface Sweep {
+  add(arns: readonly string[]): void;
+  /** ARN -> its tags; what has none, or is not in the index yet, is missing. */
+  end(): Promise<ReadonlyMap<string, Tags>>;
 }
 
 const isNetwork = ({ Type }: LoadBalancer): boolean => Type === undefined || Type === 'network';

@@ -3,8 +3,9 @@ import { failure } from '../../src/core/errors.ts';
 import type { Call, Clock } from '../../src/core/provider.ts';
 import type { AwsClients } from './client.ts';
 import { createBatch } from './flight.ts';
-import { pages } from './pages.ts';
+import { chunksOf, pages } from './pages.ts';
 import { hasClusterTag } from './route-tables.ts';
+import { LAG_MS } from './shelf.ts';
 
 /** What routes need to know of an instance. */
 export interface RoutedInstance {
@@ -24,12 +25,14 @@ export interface NodeInterfaces {
   describe(instanceIds: readonly string[], call: Call): Promise<ReadonlyMap<string, RoutedInstance>>;
   /** Instances that interfaces are attached to; an interface that is gone or is nobody's is missing. Always read. */
   owners(interfaceIds: readonly string[], call: Call): Promise<ReadonlyMap<string, string>>;
+  /** Notes what somebody else has read just now: whoever initialises a node has asked for its instance already. */
+  learn(rows: readonly Ec2Instance[]): void;
   /** The interface turned out to be another: read anew next time. */
   forget(instanceId: string): void;
 }
 
 const MAX_AGE_MS = 600_000;
-/** Values of one filter (EC2). */
+/** Values of all filters of a request together (EC2). */
 const VALUES = 200;
 /** So long the first of many joining nodes waits for the others. */
 const WAIT_MS = 50;
@@ -44,6 +47,7 @@ export function createNodeInterfaces({
   readonly cluster: string;
 }): NodeInterfaces {
   const known = new Map<string, { readonly instance: RoutedInstance; readonly readMs: number }>();
+  const openedMs = new Map<string, number>(); // instance -> monotonic ms of our write
   const opening = new Map<string, Promise<void>>(); // interface -> its check is being switched off
 
   // Filters and not ids, for one unknown id among them fails a whole call.
@@ -95,23 +99,39 @@ export function createNodeInterfaces({
       const running = opening.get(interfaceId) ?? open(interfaceId, call).finally(() => opening.delete(interfaceId));
       opening.set(interfaceId, running);
       await running;
-      known.set(instanceId, { instance: { ...instance, sourceDestCheck: false }, readMs: clock.monotonicMs() });
+      const nowMs = clock.monotonicMs();
+      openedMs.set(instanceId, nowMs);
+      known.set(instanceId, { instance: { ...instance, sourceDestCheck: false }, readMs: nowMs });
       return interfaceId;
     },
     async owners(ids, call) {
-      const found = new Map<string, string>();
-      for (let at = 0; at < ids.length; at += VALUES) {
-        const Filters: Filter[] = [{ Name: 'network-interface-id', Values: ids.slice(at, at + VALUES) }];
-        const all = await pages(
-          (token) =>
-            ec2.describeNetworkInterfaces({ Filters, ...(token === undefined ? {} : { NextToken: token }) }, call),
-          ({ NextToken }) => NextToken,
-        );
-        for (const { NetworkInterfaces = [] } of all)
-          for (const { NetworkInterfaceId = '', Attachment } of NetworkInterfaces)
-            if (Attachment?.InstanceId !== undefined) found.set(NetworkInterfaceId, Attachment.InstanceId);
+      const answers = await Promise.all(
+        chunksOf(ids, VALUES).map((some) => {
+          const Filters: Filter[] = [{ Name: 'network-interface-id', Values: [...some] }];
+          return pages(
+            (token) =>
+              ec2.describeNetworkInterfaces({ Filters, ...(token === undefined ? {} : { NextToken: token }) }, call),
+            ({ NextToken }) => NextToken,
+          );
+        }),
+      );
+      const rows = answers.flat().flatMap(({ NetworkInterfaces = [] }) => NetworkInterfaces);
+      return new Map(
+        rows.flatMap(({ NetworkInterfaceId = '', Attachment: { InstanceId } = {} }) =>
+          InstanceId === undefined ? [] : [[NetworkInterfaceId, InstanceId] as const],
+        ),
+      );
+    },
+    learn(rows) {
+      const readMs = clock.monotonicMs();
+      for (const row of rows) {
+        const { InstanceId: id = '' } = row;
+        const instance = toInstance(row, cluster);
+        // A read that was sent before our write, or lags behind it, may still say that the check is on.
+        const isOff = readMs - (openedMs.get(id) ?? Number.NEGATIVE_INFINITY) < LAG_MS;
+        if (!isOff) openedMs.delete(id);
+        known.set(id, { instance: isOff ? { ...instance, sourceDestCheck: false } : instance, readMs });
       }
-      return found;
     },
     forget: (instanceId) => void known.delete(instanceId),
   };

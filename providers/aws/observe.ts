@@ -32,6 +32,8 @@ export interface Observer {
    * not known to have been applied are read whole.
    */
   observeAll(call: Call): Promise<readonly { readonly uid: string; readonly observed: Observed }[]>;
+  /** Starts the lists of the next `observeAll`. Its failure is told there. */
+  readAhead(call: Call): void;
   /** All targets of the Service have been looked for: what is not in the facts' interfaces is on none. */
   isLocated(observed: Observed): boolean;
 }
@@ -285,8 +287,13 @@ export function createObserver(options: ObserverOptions): Observer {
     };
   }
 
+  let ahead: Promise<void> | undefined;
+  const listAll = (call: Call): Promise<void> => mirror.refresh(call, { maxAgeMs: 0, sweep: true });
+
   async function observeAll(call: Call): Promise<readonly { readonly uid: string; readonly observed: Observed }[]> {
-    await mirror.refresh(call, { maxAgeMs: 0, sweep: true });
+    const lists = ahead ?? listAll(call);
+    ahead = undefined;
+    await lists;
     const keys = new Map([...wanted.values()].map(({ uid, key }) => [uid, key]));
     const uids = new Set<string>();
     for (const shelf of [loadBalancers, targetGroups, securityGroups]) {
@@ -311,7 +318,12 @@ export function createObserver(options: ObserverOptions): Observer {
     }));
   }
 
-  return { observe, observeAll, isLocated: (observed) => locatedIn.has(observed) };
+  function readAhead(call: Call): void {
+    ahead = listAll(call);
+    ahead.catch(() => {}); // `observeAll` tells
+  }
+
+  return { observe, observeAll, readAhead, isLocated: (observed) => locatedIn.has(observed) };
 }
 
 interface Look {

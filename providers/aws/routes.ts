@@ -3,7 +3,7 @@ import type { Call, Cidr, Clock, Route, Routes, RouteTable } from '../../src/cor
 import type { AwsClients } from './client.ts';
 import { awsCode, isNotFound } from './errors.ts';
 import { createFlight } from './flight.ts';
-import { createNodeInterfaces } from './node-interfaces.ts';
+import { createNodeInterfaces, type NodeInterfaces } from './node-interfaces.ts';
 import { readTables, type TableRoute, type Tables } from './route-tables.ts';
 
 export interface RoutesOptions {
@@ -13,6 +13,8 @@ export interface RoutesOptions {
   readonly vpcId: string;
   /** [Global] RouteTableID. Absent: every table of the VPC with the cluster's tag. */
   readonly routeTableId?: string;
+  /** Shared with who reads instances as well. */
+  readonly interfaces?: NodeInterfaces;
 }
 
 /** What a change is checked against is not older: somebody else may have put his own route there. */
@@ -26,7 +28,7 @@ const FRESH_MS = 5000;
 export function createRoutes(options: RoutesOptions): Routes {
   const { clients, clock } = options;
   const { ec2 } = clients;
-  const interfaces = createNodeInterfaces(options);
+  const { interfaces = createNodeInterfaces(options) } = options;
   let tables: readonly RouteTable[] = [];
   let seen = new Map<string, TableRoute>(); // 'table destination' -> route of the last read, and what we wrote since
   let seenMs = Number.NEGATIVE_INFINITY;

@@ -37,13 +37,28 @@ export interface ShelfOptions<T> {
   readonly settle: (known: T, listed: T) => T;
 }
 
+/** A list that is worth keeping. */
+const MANY = 20;
+
+/** Where it is in a sorted list, or would be. */
+function placeOf(ids: readonly string[], id: string): number {
+  let [low, high] = [0, ids.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ids[middle] as string) < id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** AWS's lists lag behind its writes by a few seconds; for so long what we wrote is what is there. */
 export const LAG_MS = 10_000;
 
 export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions<T>): Shelf<T> {
   const things = new Map<string, T>();
   const names = new Map<string, string>();
-  const owned = new Map<string, Set<string>>(); // owner -> ids
+  const owned = new Map<string, string[]>(); // owner -> ids, sorted
+  const lists = new Map<string, { readonly revision: number; readonly list: readonly T[] }>(); // owner -> last answer of `of`
   const stamps = new Map<string, number>(); // id -> writes of ours, of things that exist
   const writtenMs = new Map<string, number>(); // id -> end of our last write of it, of things that are gone as well
 
@@ -58,7 +73,7 @@ export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions
     if (old !== undefined) unlink(id, old);
     things.set(id, value);
     names.set(nameOf(value), id);
-    for (const owner of ownersOf(value)) owned.set(owner, (owned.get(owner) ?? new Set()).add(id));
+    for (const owner of ownersOf(value)) link(owner, id);
   }
 
   function drop(id: string): void {
@@ -74,10 +89,31 @@ export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions
   function unlink(id: string, old: T): void {
     if (names.get(nameOf(old)) === id) names.delete(nameOf(old));
     for (const owner of ownersOf(old)) {
-      const ids = owned.get(owner);
-      ids?.delete(id);
-      if (ids?.size === 0) owned.delete(owner);
+      const ids = owned.get(owner) ?? [];
+      const at = placeOf(ids, id);
+      if (ids[at] === id) ids.splice(at, 1);
+      if (ids.length > 0) continue;
+      owned.delete(owner);
+      lists.delete(owner);
     }
+  }
+
+  function link(owner: string, id: string): void {
+    const ids = owned.get(owner) ?? [];
+    owned.set(owner, ids);
+    const at = placeOf(ids, id);
+    if (ids[at] !== id) ids.splice(at, 0, id);
+  }
+
+  /** The one of everything is long, and thousands of runs ask for it between two changes. */
+  function of(owner: string): readonly T[] {
+    const last = lists.get(owner);
+    if (last?.revision === revision) return last.list;
+    const ids = owned.get(owner);
+    if (ids === undefined) return [];
+    const list = ids.map((id) => things.get(id) as T);
+    if (list.length > MANY) lists.set(owner, { revision, list });
+    return list;
   }
 
   const isNewer = (id: string, sentMs: number): boolean =>
@@ -95,7 +131,7 @@ export function createShelf<T>({ nowMs, nameOf, ownersOf, settle }: ShelfOptions
       return revision;
     },
     names,
-    of: (owner) => [...(owned.get(owner) ?? [])].sort().map((id) => things.get(id) as T),
+    of,
     wrote(id, value) {
       writtenMs.set(id, nowMs());
       if (value !== undefined && !things.has(id)) madeMs.set(id, nowMs());

@@ -1,5 +1,12 @@
 import { defineLoadBalancers } from '../../src/core/define.ts';
-import type { Clock, LoadBalancerParts, LoadBalancers, TargetHealths } from '../../src/core/provider.ts';
+import type {
+  Call,
+  Clock,
+  LoadBalancerParts,
+  LoadBalancerSpec,
+  LoadBalancers,
+  TargetHealths,
+} from '../../src/core/provider.ts';
 import { createApplier } from './apply.ts';
 import type { AwsClients } from './client.ts';
 import { diff } from './diff.ts';
@@ -56,7 +63,12 @@ export function createStacks(options: StackOptions): Stacks {
   const wanted = createWanted(LBC_FINALIZER);
   const needs = createNeeds();
   const facts = createFacts({ clients, clock, vpcId, region });
-  const wantedNames = () => new Set([...wanted.values()].flatMap(({ desired }) => desired.loadBalancerName ?? []));
+  let planning = Promise.resolve(); // of all wishes, beside the lists of an audit
+  const wantedNames = async () => {
+    await planning;
+    return new Set([...wanted.values()].flatMap(({ desired }) => desired.loadBalancerName ?? []));
+  };
+  const plans = new WeakMap<LoadBalancerSpec, { readonly desired: Desired; readonly print: string }>(); // a memo
   const mirror = createMirror({ clients, clock, cluster, vpcId, wantedNames });
   const reads = createParts({ clients, mirror, clock });
   const applier = createApplier({ clock, cluster, clients, mirror, forgetFacts: facts.forget });
@@ -81,8 +93,8 @@ export function createStacks(options: StackOptions): Stacks {
   const parts: LoadBalancerParts<Desired, Observed, Act> = {
     interpret: createInterpret(settings),
     plan(spec) {
-      const desired = plan(spec, settings);
-      wanted.plan(spec, desired, specPrint(desired));
+      const { desired, print } = plans.get(spec) ?? planned(spec);
+      wanted.plan(spec, desired, print);
       return desired;
     },
     observe: observer.observe,
@@ -103,6 +115,25 @@ export function createStacks(options: StackOptions): Stacks {
     },
   };
   const inner = defineLoadBalancers(parts);
+
+  function planned(spec: LoadBalancerSpec): { readonly desired: Desired; readonly print: string } {
+    const desired = plan(spec, settings);
+    const made = { desired, print: specPrint(desired) };
+    plans.set(spec, made);
+    return made;
+  }
+
+  /** All wishes before the first comparison: what one Service needs must not look like what nobody needs. */
+  async function planAll(specs: readonly LoadBalancerSpec[], { pause }: Call): Promise<void> {
+    for (const [index, spec] of specs.entries()) {
+      if (index % TURN === TURN - 1) await pause?.();
+      try {
+        parts.plan(spec);
+      } catch {
+        // Its verdict tells.
+      }
+    }
+  }
 
   function leave(uid: string): void {
     wanted.leave(uid);
@@ -153,15 +184,9 @@ export function createStacks(options: StackOptions): Stacks {
         return await inner.remove(service, call);
       },
       async audit(specs, call) {
-        // All wishes before the first comparison: what one Service needs must not look like what nobody needs.
-        for (const [index, spec] of specs.entries()) {
-          if (index % TURN === TURN - 1) await call.pause?.();
-          try {
-            parts.plan(spec);
-          } catch {
-            // Its verdict tells.
-          }
-        }
+        planning = planAll(specs, call);
+        observer.readAhead(call);
+        await planning;
         return await inner.audit(specs, call);
       },
     },

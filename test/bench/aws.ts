@@ -1,8 +1,8 @@
 /**
  * The AWS provider on a real kube-apiserver and moto, its calls counted by a proxy, beside what the AWS Load Balancer
  * Controller took for the same work (v3.5.0, August 2026, moto, 50 Services x 2 ports with pod-IP targets).
- * `node test/bench/aws.ts [PART...]`: start, create, restart, pod, delete, node; all without a word. Moto serves one call
- * at a time in some 8 ms, so it is part of every time here.
+ * `node test/bench/aws.ts [PART...]`: start, create, restart, pod, delete, node, and on our fake (aws-large.ts)
+ * restart-large, routes; all without a word. Moto serves one call at a time in some 4 ms, so it is part of every time here.
  */
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,6 +17,7 @@ import { type Api, findRealApi } from '../kube/cluster.ts';
 import { type Guarded, guarded } from '../kube/guard.ts';
 import { type Account, findMoto } from '../localstack/moto.ts';
 import type { Recorded } from '../localstack/recorder.ts';
+import { restartLarge, routes } from './aws-large.ts';
 import { type Controller, startController } from './controller.ts';
 
 const COUNT = 50;
@@ -355,10 +356,13 @@ const millis = (ms: number): string => `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
 const asked = new Set(process.argv.slice(2));
-const parts = asked.size > 0 ? asked : new Set(['start', 'create', 'restart', 'pod', 'delete', 'node']);
+const parts =
+  asked.size > 0 ? asked : new Set(['start', 'create', 'restart', 'pod', 'delete', 'node', 'restart-large', 'routes']);
 try {
   await bundle();
   if (parts.has('start')) await startUp();
+  if (parts.has('restart-large')) await restartLarge(say);
+  if (parts.has('routes')) await routes(say);
   if (['create', 'restart', 'pod', 'delete', 'node'].some((part) => parts.has(part))) {
     const bench = await prepare();
     process.stdout.write('in brackets: the AWS Load Balancer Controller, where it was measured, and what to reach\n');

@@ -53,6 +53,17 @@ export interface Match {
 
 /** Throws what `resolve` throws, and FL_AWS_FOREIGN where something that is not ours has a name or port that is needed. */
 export function match(desired: Desired, observed: Observed, settings: Settings): Match {
+  const last = matches.get(observed);
+  if (last?.desired === desired && last.settings === settings) return last;
+  const made = matchOf(desired, observed, settings);
+  matches.set(observed, made);
+  return made;
+}
+
+/** A memo of a pure function: `diff` and `progress` ask for the same, thousands of times in an audit. */
+const matches = new WeakMap<Observed, Match>();
+
+function matchOf(desired: Desired, observed: Observed, settings: Settings): Match {
   const owned = ownedParts(observed, settings, desired);
   refuseLbc(desired, observed, settings);
   const stack = resolve(desired, observed, settings);

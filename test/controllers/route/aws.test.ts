@@ -1,7 +1,9 @@
 /** The route controller on AWS's fake: from Nodes of an API server in memory to route tables, in one virtual time. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { createInstances } from '../../../providers/aws/instances.ts';
 import { limits } from '../../../providers/aws/limits.ts';
+import { createNodeInterfaces } from '../../../providers/aws/node-interfaces.ts';
 import { createRoutes } from '../../../providers/aws/routes.ts';
 import type { Condition, Node } from '../../../src/core/objects.ts';
 import type { Provider } from '../../../src/core/provider.ts';
@@ -15,6 +17,12 @@ import { cidr, PERIOD_MS } from './rig.ts';
 
 const owned = { 'kubernetes.io/cluster/test': 'owned' };
 const roomy = { quotas: { ...awsQuotas, routesPerTable: 1000 } };
+
+interface Joining {
+  readonly ipv6?: boolean;
+  readonly tags?: object;
+  readonly isNew?: boolean;
+}
 
 function createWorld(t: Pick<TestContext, 'after'>, settings: Partial<Settings> = {}) {
   const rig = createRig(t);
@@ -31,24 +39,39 @@ function createWorld(t: Pick<TestContext, 'after'>, settings: Partial<Settings> 
       readonly cluster: string;
     }): Promise<Provider> {
       const clients = directClients(aws);
-      const routes = createRoutes({ clients, clock, cluster, vpcId });
-      return { name: 'aws', routes, limits, close: async () => clients.close() };
+      const interfaces = createNodeInterfaces({ clients, clock, cluster });
+      const routes = createRoutes({ clients, clock, cluster, vpcId, interfaces });
+      const instances = createInstances({
+        clients,
+        region: aws.region,
+        vpcId,
+        ipFamilies: ['ipv4'],
+        read(rows) {
+          readsForNodes += 1;
+          interfaces.learn(rows);
+        },
+      });
+      return { name: 'aws', routes, instances, limits, close: async () => clients.close() };
     },
   } as const;
+  let readsForNodes = 0;
   const nodeOf = (name: string) => rig.api.store.get('nodes', name)?.object as unknown as Node | undefined;
   return {
     ...rig,
     aws,
     vpcId,
     routeTableId,
-    lead: (name = 'one') =>
+    /** Requests for instances that were made for nodes, not for routes. */
+    readsForNodes: () => readsForNodes,
+    lead: (name = 'one', more: Pick<Parameters<typeof rig.start>[0] & object, 'node'> = {}) =>
       rig.start({
         name,
+        ...more,
         module: module as unknown as NonNullable<Parameters<typeof rig.start>[0]>['module'] & object,
         route: { configure: true, clusterCidrs: [cidr('10.120.0.0/13'), cidr('fd00::/16')], periodMs: PERIOD_MS },
       }),
-    /** An instance and its Node. */
-    async join(at: number, { ipv6 = false, tags = owned }: { readonly ipv6?: boolean; readonly tags?: object } = {}) {
+    /** An instance and its Node, or one that is still to be initialised. */
+    async join(at: number, { ipv6 = false, tags = owned, isNew = false }: Joining = {}) {
       const address = `192.168.${Math.floor(at / 250)}.${(at % 250) + 1}`;
       const id = aws.seed.instance({
         id: `i-0a${at}`,
@@ -60,8 +83,10 @@ function createWorld(t: Pick<TestContext, 'after'>, settings: Partial<Settings> 
         `10.${120 + Math.floor(at / 250)}.${at % 250}.0/24`,
         ...(ipv6 ? [`fd00:${at.toString(16)}::/64`] : []),
       ];
-      const spec = { podCIDRs, podCIDR: podCIDRs[0], providerID: `aws:///${aws.region}a/${id}` };
-      const body = { metadata: { name: `n${at}` }, spec };
+      const taints = [{ key: 'node.cloudprovider.kubernetes.io/uninitialized', value: 'true', effect: 'NoSchedule' }];
+      const initialised = isNew ? { taints } : { providerID: `aws:///${aws.region}a/${id}` };
+      const spec = { podCIDRs, podCIDR: podCIDRs[0], ...initialised };
+      const body = { metadata: { name: isNew ? id : `n${at}` }, spec };
       await rig.user.call({ method: 'POST', path: pathOf(resources.nodes), body, signal });
       return id;
     },
@@ -182,6 +207,22 @@ test('900 nodes join: two calls per route and table, bounded side by side, one l
     world.aws.calls.map(({ operation }) => operation),
     ['DescribeRouteTables'],
   );
+});
+
+test('900 nodes that we initialise ourselves: their routes need no read of instances, two calls each and a list a minute', async (t) => {
+  const world = createWorld(t, { latencyMs: 100, ...roomy });
+  const nodes = 900;
+  await world.lead('one', { node: { concurrency: 4, statusConcurrency: 4, statusFrequencyMs: 300_000 } });
+  await world.clock.advance(2000);
+  for (let at = 0; at < nodes; at += 1) {
+    await world.join(at, { isNew: true });
+    if (at % 15 === 14) await world.clock.advance(1000); // within a minute
+  }
+  await world.clock.advance(30_000);
+  assert.equal(world.routes().length, nodes);
+  const forNodes = world.readsForNodes() + world.count('DescribeAvailabilityZones');
+  const forRoutes = world.aws.calls.length - forNodes;
+  assert.ok(forRoutes <= 2 * nodes + 2, `${forRoutes} calls, ${world.count('DescribeInstances')} reads of instances`);
 });
 
 test('many nodes at once, and EC2 throttles: all get their routes, and nothing is told about it', async (t) => {

@@ -244,3 +244,26 @@ test('GetResources finds what carries all tags, of the types asked for, in pages
   const groups = await rig.tagging.getResources({ TagFilters: [{ Key: 'a' }], ResourceTypeFilters });
   assert.equal(groups.ResourceTagMappingList?.length, 1);
 });
+
+test('GetResources of a list of ARNs answers all that have tags at once, and takes nothing beside it', async () => {
+  const rig = createRig({ resourcesPerPage: 2 });
+  const Tags = [{ Key: 'a', Value: '1' }];
+  const [a, b, plain] = [
+    await rig.balancer('a', { Tags }),
+    await rig.group('b', { Tags }),
+    await rig.balancer('plain'),
+  ];
+  const group = `arn:aws:ec2:${rig.aws.region}:${rig.aws.account}:security-group/${rig.nodeGroupId}`;
+  const ResourceARNList = [a, b, plain, group, `${a}0`];
+  const { ResourceTagMappingList = [], PaginationToken } = await rig.tagging.getResources({ ResourceARNList });
+  assert.deepEqual(
+    [ResourceTagMappingList.map(({ ResourceARN }) => ResourceARN), PaginationToken],
+    [[a, b, group], ''],
+  );
+  await assert.rejects(rig.tagging.getResources({ ResourceARNList, ResourcesPerPage: 100 }), {
+    name: 'InvalidParameterException',
+  });
+  await assert.rejects(rig.tagging.getResources({ ResourceARNList: Array.from({ length: 101 }, () => a) }), {
+    name: 'InvalidParameterException',
+  });
+});

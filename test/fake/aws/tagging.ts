@@ -8,8 +8,12 @@ import type { Tags } from './records.ts';
 /** Whatever carries a tag, of both services. */
 export function getResources({ cloud, atMs }: Scope, input: Given<GetResourcesInput>): object {
   const { TagFilters = [], ResourceTypeFilters, ResourcesPerPage, ResourceARNList, PaginationToken } = input;
-  if (ResourceARNList !== undefined && (input.TagFilters !== undefined || ResourceTypeFilters !== undefined)) {
-    throw bad('ResourceARNList cannot be specified with filters');
+  if (ResourceARNList !== undefined) {
+    const others = ['TagFilters', 'ResourceTypeFilters', 'ResourcesPerPage', 'TagsPerPage', 'PaginationToken'] as const;
+    const other = others.find((key) => input[key] !== undefined);
+    if (other !== undefined) throw bad(`ResourceARNList cannot be specified with ${other}`);
+    if (ResourceARNList.length > 100) throw bad('ResourceARNList has at most 100 ARNs');
+    return answer(taggedAmong(cloud, atMs, new Set(ResourceARNList)));
   }
   if (TagFilters.length > 50 || TagFilters.some(({ Values = [] }) => Values.length > 20)) {
     throw bad('At most 50 tag filters with 20 values each');
@@ -20,7 +24,6 @@ export function getResources({ cloud, atMs }: Scope, input: Given<GetResourcesIn
   }
   const matching = taggedAt(cloud, atMs).filter(
     ({ arn, tags }) =>
-      (ResourceARNList?.includes(arn) ?? true) &&
       (ResourceTypeFilters?.some((type) => isOfType(arn, type)) ?? true) &&
       TagFilters.every(
         ({ Key = '', Values = [] }) => Key in tags && (Values.length === 0 || Values.includes(tags[Key] ?? '')),
@@ -31,9 +34,13 @@ export function getResources({ cloud, atMs }: Scope, input: Given<GetResourcesIn
     marker: PaginationToken === '' ? undefined : PaginationToken,
     bad: () => new AwsError('PaginationTokenExpiredException', 'The token is not valid'),
   });
+  return answer(items, next);
+}
+
+/** The last page has an empty token. */
+function answer(items: readonly Tagged[], next = ''): object {
   return {
-    // The last page has an empty token.
-    PaginationToken: next ?? '',
+    PaginationToken: next,
     ResourceTagMappingList: items.map(({ arn, tags }) => ({
       ResourceARN: arn,
       Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })),
@@ -44,6 +51,18 @@ export function getResources({ cloud, atMs }: Scope, input: Given<GetResourcesIn
 interface Tagged {
   readonly arn: string;
   readonly tags: Tags;
+}
+
+/** By its id, for those that are asked for one by one are many. */
+function taggedAmong(cloud: Cloud, atMs: number, arns: ReadonlySet<string>): readonly Tagged[] {
+  const found = [...arns].map(
+    (arn): Tagged | undefined =>
+      cloud.loadBalancers.get(arn, atMs) ?? cloud.targetGroups.get(arn, atMs) ?? cloud.listeners.get(arn, atMs),
+  );
+  const others = found.includes(undefined) ? taggedAt(cloud, atMs).filter(({ arn }) => /:ec2:/.test(arn)) : [];
+  return [...found.flatMap((one) => one ?? []), ...others.filter(({ arn }) => arns.has(arn))].filter(
+    ({ tags }) => Object.keys(tags).length > 0,
+  );
 }
 
 function taggedAt(cloud: Cloud, atMs: number): readonly Tagged[] {

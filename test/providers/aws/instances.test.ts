@@ -50,6 +50,19 @@ test('aws instances: by zone and id, by id alone, and by a bare id; type, zone, 
   assert.deepEqual(operations().slice(2), ['DescribeInstances'], 'zones are read once');
 });
 
+test('aws instances: 450 nodes by id and 450 by name, in requests of at most 200 values', async () => {
+  const rig = onFake();
+  const [subnetId = ''] = rig.subnetIds;
+  const nodes = Array.from({ length: 900 }, (_, index) => {
+    const address = `192.168.${1 + Math.floor(index / 250)}.${1 + (index % 250)}`;
+    const name = `ip-${address.replaceAll('.', '-')}.eu-west-1.compute.internal`;
+    const id = rig.aws.seed.instance({ subnetId, addresses: [address], privateDnsName: name });
+    return index % 2 === 0 ? node(name, `aws:///eu-west-1a/${id}`) : node(name);
+  });
+  const found = await rig.answered(rig.instances.find(nodes, callOf()));
+  assert.equal([...found.values()].filter((instance) => instance !== undefined).length, 900);
+});
+
 test('aws instances: addresses of all interfaces, then the public one and the names', async () => {
   const rig = onFake();
   const [subnetId = ''] = rig.subnetIds;

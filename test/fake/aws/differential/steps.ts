@@ -541,6 +541,14 @@ const listeners: readonly Step[] = [
       why: 'moto leaves listeners out',
     },
   },
+  {
+    name: 'the tags of what is named by its ARN',
+    service: 'tagging',
+    operation: 'GetResources',
+    input: ({ made }) => ({ ResourceARNList: [made['lb'], made['tg']] }),
+    look: ({ ResourceTagMappingList = [] }: GetResourcesCommandOutput) =>
+      sorted(ResourceTagMappingList.map(({ ResourceARN, Tags = [] }) => `${ResourceARN} ${Tags.length > 0}`)),
+  },
 ];
 
 const network: readonly Step[] = [
