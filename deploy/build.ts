@@ -76,6 +76,8 @@ export async function bundle(outdir = `${root}dist`): Promise<number> {
     ...(koffi === undefined ? {} : { optionalDependencies: { koffi } }),
   };
   for (const folder of assets) await cp(`${root}${folder}`, `${outdir}/${folder}`, { recursive: true });
+  // The CNI plugin where nobody built the C program (src/cli/agent.ts looks for it beside the bundle).
+  await cp(`${root}src/agent/native/shim.sh`, `${outdir}/shim.sh`);
   await writeFile(`${outdir}/package.json`, `${JSON.stringify(published, null, 2)}\n`);
   await writeFile(`${outdir}/fairlead.js`, launcher);
   await chmod(`${outdir}/fairlead.js`, 0o755);

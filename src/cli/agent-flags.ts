@@ -83,8 +83,16 @@ const agentOnlyFlags: readonly Flag[] = [
   {
     name: 'healthz-bind-address',
     value: 'IP:PORT',
-    help: '/healthz and /livez as of kube-proxy, and /readyz; empty: off [0.0.0.0:10256, without the proxy part 127.0.0.1:10271]',
+    help: '/healthz and /livez as of kube-proxy, for load balancers; with the proxy part only; empty: off',
     parse: listenAddress(10_256),
+    default: '0.0.0.0:10256',
+  },
+  {
+    name: 'readyz-bind-address',
+    value: 'IP:PORT',
+    help: '/readyz and /livez of the agent, for its probes; empty: off',
+    parse: listenAddress(10_271),
+    default: '127.0.0.1:10271',
   },
   {
     name: 'metrics-bind-address',
@@ -257,7 +265,10 @@ export interface AgentOptions {
   /** Path of fairlead-netlink; absent: where the image has it. */
   readonly helper?: string;
   readonly sysctlRoot: string;
+  /** kube-proxy's pages. */
   readonly healthz?: Listen;
+  /** The agent's own. */
+  readonly readyz?: Listen;
   readonly metrics?: Listen;
   readonly bindAddressHardFail: boolean;
   readonly kubeProxyMetrics: boolean;
@@ -290,10 +301,8 @@ export function inertAgentFlags({ given }: Input): readonly string[] {
 export function agentOptions(flags: Values): AgentOptions {
   const parts = flags['parts'] as readonly PartName[];
   const proxied = parts.includes('proxy');
-  const healthz = listen(
-    flags['healthz-bind-address'],
-    proxied ? { port: 10_256 } : { host: '127.0.0.1', port: 10_271 },
-  );
+  const healthz = proxied ? listen(flags['healthz-bind-address']) : undefined;
+  const readyz = listen(flags['readyz-bind-address']);
   const metrics = listen(flags['metrics-bind-address'], { host: '127.0.0.1', port: proxied ? 10_249 : 10_272 });
   const oomScoreAdj = flags['oom-score-adj'] as number | undefined;
   const helper = flags['helper'] as string | undefined;
@@ -303,6 +312,7 @@ export function agentOptions(flags: Values): AgentOptions {
     channel: flags['channel'] as AgentOptions['channel'],
     sysctlRoot: flags['sysctl-root'] as string,
     ...(healthz === undefined ? {} : { healthz }),
+    ...(readyz === undefined ? {} : { readyz }),
     ...(metrics === undefined ? {} : { metrics }),
     bindAddressHardFail: flags['bind-address-hard-fail'] as boolean,
     kubeProxyMetrics: flags['kube-proxy-metrics'] as boolean,
@@ -350,7 +360,7 @@ function detectLocal(flags: Values): DetectLocalOptions {
 }
 
 /** `null`: switched off by an empty value. */
-function listen(given: unknown, fallback: Listen): Listen | undefined {
+function listen(given: unknown, fallback?: Listen): Listen | undefined {
   return given === undefined ? fallback : ((given as Listen | null) ?? undefined);
 }
 

@@ -76,7 +76,6 @@ async function work({ flags }: Input, terminal: Terminal, log: Log): Promise<num
       metrics,
       synced: () => {
         log.info({ seconds: Math.round(process.uptime() * 1000) / 1000 }, 'synced');
-        setImmediate(() => void giveBackMemory());
       },
     });
     const stop = new AbortController();
@@ -189,7 +188,8 @@ async function serveAll(served: Served): Promise<void> {
     livez: {},
     readyz: Object.fromEntries(agent.parts.map(({ name, ready }) => [name, ready])),
   };
-  const health: Responder = async ({ url }) => agent.proxy?.answer(url.pathname) ?? answerHealth(checks, url);
+  const health: Responder = async ({ url }) => agent.proxy?.answer(url.pathname);
+  const ready: Responder = async ({ url }) => answerHealth(checks, url);
   const scrape: Responder = async ({ url }) => {
     if (url.pathname !== '/metrics') return undefined;
     const text = await served.metrics.text();
@@ -198,6 +198,7 @@ async function serveAll(served: Served): Promise<void> {
   };
   await Promise.all([
     keepServing(served, options.healthz, health, '--healthz-bind-address'),
+    keepServing(served, options.readyz, ready, '--readyz-bind-address'),
     keepServing(served, options.metrics, scrape, '--metrics-bind-address'),
     aborted(served.signal),
   ]);
@@ -233,14 +234,6 @@ async function adjustOomScore(score: number, log: Log): Promise<void> {
   await writeFile('/proc/self/oom_score_adj', String(score)).catch((err: unknown) => {
     log.warn({ err, score }, 'oom_score_adj not changed');
   });
-}
-
-/** Once: what the lists left behind is a third of the heap, and a process that then idles would keep it. */
-async function giveBackMemory(): Promise<void> {
-  const { setFlagsFromString } = await import('node:v8');
-  const { runInNewContext } = await import('node:vm');
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
 }
 
 /** Removes what the parts made on the node; needs no API server. */
