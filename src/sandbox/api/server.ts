@@ -40,7 +40,7 @@ export interface SandboxOptions {
   readonly nodePorts?: readonly [first: number, last: number];
   /** Nodes that bring no pod CIDR get one of these sizes from here, one per family. Default none. */
   readonly podCidrs?: readonly { readonly cidr: string; readonly prefixLength: number }[];
-  /** The controllers beside the server; false: none. Default: all but heartbeats. */
+  /** The controllers beside the server; false: none. Default: all but heartbeats and workloads. */
   readonly plane?: Partial<PlaneOptions> | false;
 }
 
@@ -96,7 +96,7 @@ export function createSandboxApi(options: SandboxOptions): SandboxApi {
       ? () => {}
       : runPlane(
           { store, catalogue, writes, clock },
-          { endpointSlices: true, namespaces: true, owners: true, heartbeats: false, ...plane },
+          { endpointSlices: true, namespaces: true, owners: true, heartbeats: false, workloads: false, ...plane },
         );
   const bodies = new Set<Readable>();
   const servers = new Set<Listening>();
