@@ -5,7 +5,7 @@ import { awsCode, isNotFound } from './errors.ts';
 import type { Mirror } from './mirror.ts';
 import type { Act, ListenerRef, ObservedListener, Ref, Tags } from './model.ts';
 import { TAG } from './names.ts';
-import { createRecorder } from './record.ts';
+import { createRecorder, withoutRules } from './record.ts';
 import { type Request, type Resolver, requestOf } from './request.ts';
 import type { Shelf } from './shelf.ts';
 
@@ -68,7 +68,30 @@ export function createApplier({ clock, cluster, clients, mirror, forgetFacts }: 
     return await (methods[name] as Method<object, unknown>)(input, call);
   }
 
+  const closing = new Map<string, Promise<void>>(); // of things that many Services close at once: what -> under way
+
+  /** Fifty Services that go together all find that nobody needs the backend group any more. */
   async function apply(act: Act, call: Call): Promise<void> {
+    if (act.kind !== 'DeleteSecurityGroup' && act.kind !== 'RevokeSecurityGroupIngress')
+      return await applyOne(act, call);
+    if (isClosed(act)) return;
+    const { kind, group } = act;
+    const key = JSON.stringify([kind, group.id ?? group.name, 'rules' in act ? act.rules : []]);
+    const running = closing.get(key) ?? applyOne(act, call).finally(() => closing.delete(key));
+    closing.set(key, running);
+    await running;
+  }
+
+  /** Another Service has done it since it was decided. */
+  function isClosed(act: Act): boolean {
+    if (!('group' in act) || act.group.id === undefined) return false;
+    const seen = securityGroups.get(act.group.id);
+    if (act.kind === 'DeleteSecurityGroup') return seen === undefined;
+    if (!('rules' in act) || seen === undefined || seen.rules === 'unread') return false;
+    return withoutRules(seen, act.rules, ids).length === seen.rules.length;
+  }
+
+  async function applyOne(act: Act, call: Call): Promise<void> {
     try {
       if (act.kind === 'CreateSecurityGroup') {
         await createGroup(act, call);

@@ -1,9 +1,20 @@
 import { compareText } from '../../src/core/equal.ts';
 import type { Shortfall } from '../../src/core/provider.ts';
-import type { Desired, Facts, GroupRef, NodeRule, Observed, Settings, Stack } from './model.ts';
-import { clusterTag, RESOURCE } from './names.ts';
+import type {
+  Desired,
+  Facts,
+  GroupRef,
+  NodeRule,
+  Observed,
+  ObservedTargetGroup,
+  Settings,
+  Shared,
+  Stack,
+} from './model.ts';
+import { clusterTag, RESOURCE, ruleDescription } from './names.ts';
 import { ownedParts, resourceOf } from './ownership.ts';
 import { resolve } from './resolve.ts';
+import { packetsOf } from './rules.ts';
 import { targetId } from './targets.ts';
 
 /** Security groups that stand before the targets, and the interfaces where that cannot be told. */
@@ -94,6 +105,45 @@ export function rulesOf(
   }
   return [...rules.values()];
 }
+
+/**
+ * What the target groups of a Service are let in by now: its needs as far as they can be known while its spec makes no
+ * sense. Where the ports of its targets are not known, every rule counts whole.
+ */
+export function heldRules(
+  groups: readonly ObservedTargetGroup[],
+  nodeGroups: Shared['nodeGroups'],
+  { cluster, restrictedRules }: Settings,
+): readonly NodeRule[] {
+  // Health checks are TCP even where the traffic is not.
+  const ports = {
+    tcp: groups.flatMap(portsOf),
+    udp: groups.filter(({ protocol }) => packetsOf(protocol).includes('udp')).flatMap(portsOf),
+  };
+  return [...nodeGroups].flatMap(([group, rules]) =>
+    rules.flatMap((rule): readonly NodeRule[] => {
+      const { protocol, source, description } = rule;
+      if (description !== ruleDescription(cluster) || (protocol !== 'tcp' && protocol !== 'udp')) return [];
+      const from = 'group' in source ? source.group : 'cidr' in source ? source.cidr : undefined;
+      if (from === undefined || groups.length === 0) return [];
+      const need = { group, protocol, source: from as NodeRule['source'] } as const;
+      const used = ports[protocol].includes('unknown')
+        ? [rule.from, rule.to]
+        : ports[protocol].filter((port) => port !== 'unknown' && rule.from <= port && port <= rule.to);
+      if (used.length > 0 && !restrictedRules) return [need];
+      return used.map((port) => ({ ...need, port: port as number }));
+    }),
+  );
+}
+
+function portsOf({ port, targets, health }: ObservedTargetGroup): readonly (number | 'unknown')[] {
+  const check = health.port === 'traffic-port' ? [] : [Number(health.port)];
+  if (targets !== 'unread') return [port, ...targets.map((target) => target.port), ...check];
+  return [port === NO_PORT ? 'unknown' : port, ...check];
+}
+
+/** Of a group whose pods have ports of their own. */
+const NO_PORT = 1;
 
 /** A role becomes the id of its group, where that exists. */
 function idsOf(observed: Observed, settings: Settings): (source: NodeRule['source']) => NodeRule['source'] {

@@ -156,7 +156,8 @@ export function createObserver(options: ObserverOptions): Observer {
   }
 
   async function readParts(service: ServiceRef, wish: Wish | undefined, call: Call): Promise<void> {
-    if (wish === undefined) return; // for a removal it is enough to know what there is
+    // For a removal it is enough to know what there is, and that it may go.
+    if (wish === undefined) return await parts.readProtection(ownedBy(service), call);
     const { isDue } = wish;
     const depth = depthOf(wish);
     await parts.read(ownedBy(service), depth, call, {

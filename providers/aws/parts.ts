@@ -35,6 +35,8 @@ export interface Parts {
     call: Call,
     how: { readonly desired?: Desired; readonly priority?: number },
   ): Promise<void>;
+  /** Attributes of load balancers that are about to be deleted: somebody may have protected one since. */
+  readProtection(owned: Owned, call: Call): Promise<void>;
   /** Monotonic ms of the last look at all listeners and attributes of this load balancer. */
   lookedMs(arn: string): number | undefined;
 }
@@ -45,6 +47,8 @@ export interface Owned {
 
 /** A target's state as of so long ago is asked for again, when somebody waits for it. */
 const STALE_MS = 2000;
+/** Whoever looks again in so long is in the same removal. */
+const PROTECTION_MS = 10_000;
 /** While somebody waits, a healthy target is looked at that often: the switch to another load balancer hangs on it. */
 const WAITING_MS = 60_000;
 
@@ -59,6 +63,7 @@ export function createParts({
 }): Parts {
   const { elb } = clients;
   const { loadBalancers, targetGroups } = mirror;
+  const protectionMs = new Map<string, number>(); // ARN of a load balancer that is to go -> monotonic ms
   const lookedMs = new Map<string, number>(); // ARN of a load balancer or target group -> monotonic ms
 
   /** Puts what was read into what is known now, which may be more than it was when the request was sent. */
@@ -253,7 +258,20 @@ export function createParts({
     return lookedMs.get(arn);
   }
 
+  async function readProtection({ loadBalancers: lbs }: Owned, call: Call): Promise<void> {
+    const nowMs = clock.monotonicMs();
+    for (const arn of protectionMs.keys()) if (loadBalancers.get(arn) === undefined) protectionMs.delete(arn);
+    const due = lbs.filter(({ arn }) => nowMs - (protectionMs.get(arn) ?? Number.NEGATIVE_INFINITY) >= PROTECTION_MS);
+    await Promise.all(
+      due.map(async ({ arn }) => {
+        await readAttributes(arn, call, {});
+        protectionMs.set(arn, nowMs);
+      }),
+    );
+  }
+
   return {
+    readProtection,
     async read({ loadBalancers: lbs, targetGroups: tgs }, depth, call, { desired, priority }) {
       const how = { ...(priority === undefined ? {} : { priority }), ...(desired === undefined ? {} : { desired }) };
       await Promise.all([

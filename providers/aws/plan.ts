@@ -77,9 +77,10 @@ function securityGroupsOf(reader: Reader, { securityGroups }: Settings): Desired
 /** Client ranges; prefix lists alone replace the default of everybody. */
 function sourcesOf(
   reader: Reader,
-  { sources }: LoadBalancerSpec,
+  { sources: some, namedSources = [] }: LoadBalancerSpec,
   { isDualstack, hasPrefixLists }: { readonly isDualstack: boolean; readonly hasPrefixLists: boolean },
 ): readonly Cidr[] {
+  const sources = some.length === 0 ? namedSources : some;
   if (sources.length === 0) return hasPrefixLists ? [] : EVERYBODY[isDualstack ? 'dualstack' : 'ipv4'];
   const foreign = isDualstack ? undefined : sources.find((cidr) => blockOf(cidr).family === 'ipv6');
   if (foreign !== undefined) {

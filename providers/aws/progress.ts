@@ -181,12 +181,19 @@ function protectedOld({ old }: Match): readonly Shortfall[] {
   }));
 }
 
+/** What AWS will refuse of the first creation; nothing once there is a load balancer. Throws as `resolve`. */
+export function lackingQuotas(desired: Desired, observed: Observed, settings: Settings): readonly Shortfall[] {
+  const matched = match(desired, observed, settings);
+  return matched.balancer.seen === undefined ? overQuota(matched) : [];
+}
+
 function overQuota({ desired, stack, ports, balancer, observed }: Match): readonly Shortfall[] {
   const inGroups = ports.map(({ group }) => (group.seen === undefined ? 0 : registered(group.seen)));
   const wanted = desired.targets.filter(({ draining }) => draining !== true).length;
+  const isNew = balancer.seen === undefined;
   const demand = {
-    newLoadBalancers: 0,
-    newTargetGroups: 0,
+    newLoadBalancers: isNew ? 1 : 0,
+    newTargetGroups: isNew ? ports.filter(({ group }) => group.seen === undefined).length : 0,
     listeners: Math.max(listenersOf(balancer.seen).length, stack.ports.length),
     certificates: new Set(stack.ports.flatMap(({ listener }) => listener.certificates)).size,
     targetsInGroup: Math.max(wanted, ...inGroups),

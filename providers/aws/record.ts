@@ -332,7 +332,7 @@ function withRules(
   return [...rules, ...observedRules(more, ids).filter((rule) => !there.has(keyOf(rule)))];
 }
 
-function withoutRules(
+export function withoutRules(
   { rules }: ObservedSecurityGroup,
   gone: readonly RuleOf<Ref>[],
   ids: Pick<Resolver, 'securityGroup'>,

@@ -5,6 +5,7 @@ import type {
   LoadBalancerParts,
   LoadBalancerSpec,
   LoadBalancers,
+  Progress,
   TargetHealths,
 } from '../../src/core/provider.ts';
 import { createApplier } from './apply.ts';
@@ -14,15 +15,15 @@ import { createFacts } from './facts.ts';
 import { createInterfaces } from './interfaces.ts';
 import { createInterpret } from './interpret.ts';
 import { createAccountLimits } from './limits.ts';
-import { ANY, createMirror, type Mirror } from './mirror.ts';
+import { ANY, createMirror, type Mirror, ours } from './mirror.ts';
 import type { Act, Desired, Observed, Settings } from './model.ts';
 import { LBC_FINALIZER, TAG } from './names.ts';
 import { createNeeds } from './needs.ts';
-import { nodeRulesOf } from './node-rules.ts';
+import { heldRules, nodeRulesOf } from './node-rules.ts';
 import { createObserver } from './observe.ts';
 import { createParts, type Parts } from './parts.ts';
 import { plan } from './plan.ts';
-import { outlook, specPrint } from './progress.ts';
+import { lackingQuotas, outlook, specPrint } from './progress.ts';
 import { createTargetHealth, gatesOf } from './target-health.ts';
 import { createWanted, type Wanted } from './wanted.ts';
 
@@ -54,6 +55,10 @@ export interface Stacks {
   readonly reads: Parts;
 }
 
+/** A load balancer is no orphan before this age. */
+const YOUNG_MS = 300_000;
+/** It is tried all the same: the account's figures may be old. */
+const WARNED_MS = 1000;
 /** Plans of an audit that are made in one go. */
 const TURN = 200;
 
@@ -73,6 +78,8 @@ export function createStacks(options: StackOptions): Stacks {
   const reads = createParts({ clients, mirror, clock });
   const applier = createApplier({ clock, cluster, clients, mirror, forgetFacts: facts.forget });
   const known = new Set<string>(); // uids whose needs are in the index, also those that need nothing any more
+  const told = new Set<string>(); // uids of Services whose quotas were looked at before their first creation
+  const broken = new Set<string>(); // uids of Services that ask for something that makes no sense
   const observer = createObserver({
     clients,
     clock,
@@ -93,9 +100,15 @@ export function createStacks(options: StackOptions): Stacks {
   const parts: LoadBalancerParts<Desired, Observed, Act> = {
     interpret: createInterpret(settings),
     plan(spec) {
-      const { desired, print } = plans.get(spec) ?? planned(spec);
-      wanted.plan(spec, desired, print);
-      return desired;
+      try {
+        const { desired, print } = plans.get(spec) ?? planned(spec);
+        wanted.plan(spec, desired, print);
+        broken.delete(spec.uid);
+        return desired;
+      } catch (error) {
+        broken.add(spec.uid);
+        throw error;
+      }
     },
     observe: observer.observe,
     observeAll: observer.observeAll,
@@ -139,10 +152,16 @@ export function createStacks(options: StackOptions): Stacks {
     wanted.leave(uid);
     needs.drop(uid);
     known.add(uid);
+    broken.delete(uid);
+    told.delete(uid);
   }
 
   /** Where its targets are was not asked in an audit: then it is not known what it needs, only that this is part of it. */
   function learnNeeds(desired: Desired, observed: Observed): void {
+    for (const uid of broken) {
+      if (known.has(uid)) continue; // what it needed when it last made sense
+      needs.put(uid, heldRules(mirror.targetGroups.of(ours(uid)), observed.shared.nodeGroups, settings));
+    }
     const isLocated = observer.isLocated(observed);
     if (!isLocated && known.has(desired.uid)) return;
     needs.put(desired.uid, nodeRulesOf(desired, observed, settings));
@@ -153,8 +172,31 @@ export function createStacks(options: StackOptions): Stacks {
   function isComplete(uid: string): boolean {
     return mirror.targetGroups.of(ANY).every(({ tags }) => {
       const owner = tags[TAG.uid] ?? '';
-      return owner === uid || known.has(owner) || services?.exists(owner) === false;
+      return owner === uid || known.has(owner) || broken.has(owner) || services?.exists(owner) === false;
     });
+  }
+
+  /** Once, before anything of a Service is made: AWS refuses what comes last, and people should know by then. */
+  async function warnOfQuota(spec: LoadBalancerSpec, call: Call): Promise<Progress | undefined> {
+    if (told.has(spec.uid) || mirror.loadBalancers.of(ours(spec.uid)).length > 0) return undefined;
+    const desired = parts.plan(spec);
+    const observed = await parts.observe(spec, call);
+    told.add(spec.uid);
+    const lacking = lackingQuotas(desired, observed, settings);
+    if (lacking.length === 0) return undefined;
+    const message = lacking.map(({ message: text }) => text).join('; ');
+    return {
+      state: 'pending',
+      reason: `quotas of AWS may not suffice: ${message}`,
+      retryAfterMs: WARNED_MS,
+      events: [{ type: 'Warning', reason: 'QuotaExceeded', message }],
+    };
+  }
+
+  /** Who made it may know of a Service that whoever asks does not know of yet. */
+  function isYoung(uid: string): boolean {
+    const sinceMs = clock.now() - YOUNG_MS;
+    return mirror.loadBalancers.of(ours(uid)).some(({ createdMs = 0 }) => createdMs > sinceMs);
   }
 
   function isWell(uid: string, well: boolean): void {
@@ -171,6 +213,8 @@ export function createStacks(options: StackOptions): Stacks {
       ...inner,
       async ensure(spec, call) {
         try {
+          const warning = await warnOfQuota(spec, call);
+          if (warning !== undefined) return warning;
           const result = await inner.ensure(spec, call);
           isWell(spec.uid, result.state === 'ready');
           return result;
@@ -187,7 +231,8 @@ export function createStacks(options: StackOptions): Stacks {
         planning = planAll(specs, call);
         observer.readAhead(call);
         await planning;
-        return await inner.audit(specs, call);
+        const { specs: verdicts, orphans } = await inner.audit(specs, call);
+        return { specs: verdicts, orphans: new Map([...orphans].filter(([uid]) => !isYoung(uid))) };
       },
     },
     targetHealth: createTargetHealth({ mirror, reads }),

@@ -9,8 +9,9 @@ import { list } from '../kube/list.ts';
 import { resources } from '../kube/resource.ts';
 import type { Sample } from '../obs/metrics.ts';
 import { exponential } from '../work/backoff.ts';
-import { createLoop, type Failing, type Retry } from '../work/loop.ts';
-import { createQueue, type Outcome } from '../work/queue.ts';
+import { createKeyedLoop } from '../work/keyed-loop.ts';
+import type { Failing, Retry } from '../work/loop.ts';
+import type { Outcome } from '../work/queue.ts';
 import { type NodeParts, tell } from './node/parts.ts';
 import { readNode, writeNode } from './node/write.ts';
 import type { NodeController } from './node.ts';
@@ -45,14 +46,7 @@ export function createIpamController(parts: NodeParts & IpamOptions): NodeContro
   let readMs: number | undefined; // monotonic ms of the last full read; absent: nothing may be given yet
   let starting: Promise<void> = Promise.resolve();
 
-  const loop = createLoop({
-    clock,
-    backoff,
-    reconcile,
-    failed,
-    ended: (result) => metrics.count('fairlead_reconcile_total', { controller: NAME, result }),
-  });
-  const queue = createQueue({
+  const queue = createKeyedLoop({
     name: 'node-ipam',
     controller: NAME,
     concurrency: CONCURRENCY,
@@ -60,7 +54,10 @@ export function createIpamController(parts: NodeParts & IpamOptions): NodeContro
     backoff,
     metrics: metrics.queue,
     log,
-    reconcile: (key, signal) => loop.run(key, AbortSignal.any([signal, leadership])),
+    until: leadership,
+    reconcile,
+    failed,
+    ended: (result) => metrics.count('fairlead_reconcile_total', { controller: NAME, result }),
   });
 
   /** What all Nodes have, from the API server itself. */

@@ -9,8 +9,9 @@ import { readyOf } from '../core/service/nodes.ts';
 import { failureOf } from '../core/service/retry.ts';
 import { createDeadline } from '../kube/deadline.ts';
 import { exponential } from '../work/backoff.ts';
-import { createLoop, type Failing, type Retry } from '../work/loop.ts';
-import { createQueue, type Outcome } from '../work/queue.ts';
+import { createKeyedLoop } from '../work/keyed-loop.ts';
+import type { Failing, Retry } from '../work/loop.ts';
+import type { Outcome } from '../work/queue.ts';
 import { refOf } from './node/lookup.ts';
 import { type CloudParts, callOf, tell } from './node/parts.ts';
 import { readNode, writeNode } from './node/write.ts';
@@ -53,14 +54,7 @@ export function createLifecycleController(parts: CloudParts & LifecycleOptions):
   let looking: Promise<void> = Promise.resolve();
   let unsubscribe = () => {};
 
-  const loop = createLoop({
-    clock,
-    backoff,
-    reconcile,
-    failed,
-    ended: (result) => metrics.count('fairlead_reconcile_total', { controller: NAME, result }),
-  });
-  const queue = createQueue({
+  const queue = createKeyedLoop({
     name: 'node-lifecycle',
     controller: NAME,
     concurrency: CONCURRENCY,
@@ -68,7 +62,10 @@ export function createLifecycleController(parts: CloudParts & LifecycleOptions):
     backoff,
     metrics: metrics.queue,
     log,
-    reconcile: (key, signal) => loop.run(key, AbortSignal.any([signal, leadership])),
+    until: leadership,
+    reconcile,
+    failed,
+    ended: (result) => metrics.count('fairlead_reconcile_total', { controller: NAME, result }),
   });
 
   async function watchInstances(): Promise<void> {

@@ -13,8 +13,9 @@ import type { Instance } from '../core/provider.ts';
 import { failureOf, verdictOf } from '../core/service/retry.ts';
 import { createDeadline } from '../kube/deadline.ts';
 import { exponential } from '../work/backoff.ts';
-import { createLoop, type Failing, type Retry } from '../work/loop.ts';
-import { createQueue, type Outcome } from '../work/queue.ts';
+import { createKeyedLoop } from '../work/keyed-loop.ts';
+import type { Failing, Retry } from '../work/loop.ts';
+import type { Outcome } from '../work/queue.ts';
 import { inTurns } from '../work/turns.ts';
 import { createLookup, LOOKUP_SIZE } from './node/lookup.ts';
 import { type CloudParts, tell } from './node/parts.ts';
@@ -66,14 +67,7 @@ export function createNodeController(parts: CloudParts & NodeOptions): NodeContr
   const known = new PQueue({ concurrency: parts.statusConcurrency || parts.concurrency });
   let unsubscribe = () => {};
 
-  const loop = createLoop({
-    clock,
-    backoff,
-    reconcile,
-    failed,
-    ended: (result) => metrics.count('fairlead_reconcile_total', { controller: NAME, result }),
-  });
-  const queue = createQueue({
+  const queue = createKeyedLoop({
     name: 'Nodes',
     controller: NAME,
     // As many as one bulk read takes may wait for it; how many are written at once is bounded below.
@@ -82,7 +76,10 @@ export function createNodeController(parts: CloudParts & NodeOptions): NodeContr
     backoff,
     metrics: metrics.queue,
     log,
-    reconcile: (key, signal) => loop.run(key, AbortSignal.any([signal, leadership])),
+    until: leadership,
+    reconcile,
+    failed,
+    ended: (result) => metrics.count('fairlead_reconcile_total', { controller: NAME, result }),
   });
 
   async function reconcile(name: string, signal: AbortSignal): Promise<Outcome> {

@@ -24,6 +24,11 @@ export interface LoadBalancerSpec {
   readonly addresses: readonly string[];
   /** Normalised, sorted; empty means all. */
   readonly sources: readonly Cidr[];
+  /**
+   * The ranges as they were named, where `sources` is empty because they hold all of every family of the Service, and not
+   * of both: a backend that lets in another family as well must not open it. Absent: nobody is kept out.
+   */
+  readonly namedSources?: readonly Cidr[];
   readonly listeners: readonly Listener[];
   /** 'none': the backend needs no targets (on-prem). Then node events queue nothing, and missing nodes or node ports are no error. */
   readonly targetKind: 'node' | 'pod' | 'none';

@@ -122,6 +122,11 @@ export function allowsAll(ranges: readonly Cidr[], family: IpFamily): boolean {
  */
 export function sourcesOf(ranges: readonly Cidr[], families: readonly IpFamily[]): readonly Cidr[] {
   if (families.every((family) => allowsAll(ranges, family))) return [];
+  return sourcesNamed(ranges);
+}
+
+/** All of them; a range beside its family's /0 adds nothing and is dropped. */
+export function sourcesNamed(ranges: readonly Cidr[]): readonly Cidr[] {
   return ranges.filter((range) => {
     const { family, prefixLength } = blockOf(range);
     return prefixLength === 0 || !allowsAll(ranges, family);

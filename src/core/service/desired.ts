@@ -14,7 +14,7 @@ import type {
   Shortfall,
   Target,
 } from '../provider.ts';
-import { optionsOf, sourceRangesOf, sourcesOf, unknownAnnotations } from './annotations.ts';
+import { allowsAll, optionsOf, sourceRangesOf, sourcesNamed, sourcesOf, unknownAnnotations } from './annotations.ts';
 import { type Backend, backendsOf, countByNode } from './endpoints.ts';
 import { type EventText, noNodes, warning } from './events.ts';
 import type { PortError } from './ingress.ts';
@@ -63,7 +63,9 @@ export function desiredOf(service: Service, world: World): DesiredLoadBalancer {
   const families = familiesOf(service);
   const [family] = families;
   const targetKind = interpretation.targetKind ?? 'node';
-  const sources = sourcesOf(sourceRangesOf(service), families);
+  const ranges = sourceRangesOf(service);
+  const sources = sourcesOf(ranges, families);
+  const isOpenToBoth = allowsAll(ranges, 'ipv4') && allowsAll(ranges, 'ipv6');
   const backends = needsBackends(interpretation) ? backendsFor(family, interpretation, world) : [];
   const { listeners, targets, shortfalls, portErrors } = destinationOf(
     service,
@@ -80,6 +82,7 @@ export function desiredOf(service: Service, world: World): DesiredLoadBalancer {
     families,
     addresses: addressesOf(service),
     sources,
+    ...(sources.length > 0 || isOpenToBoth ? {} : { namedSources: sourcesNamed(ranges) }),
     listeners,
     targetKind,
     targets,

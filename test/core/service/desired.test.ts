@@ -53,6 +53,32 @@ test('the whole spec of the plain Service', () => {
   assert.deepEqual(rest, { interpretation: {}, shortfalls: [], portErrors: [], warnings: [] });
 });
 
+for (const { name, ranges, families, sources, namedSources } of [
+  { name: 'nothing named', ranges: [], families: ['IPv4'], sources: [], namedSources: undefined },
+  { name: 'all of both', ranges: ['0.0.0.0/0', '::/0'], families: ['IPv6'], sources: [], namedSources: undefined },
+  {
+    name: 'all of IPv6 alone',
+    ranges: ['::/0', '2001:db8::/32'],
+    families: ['IPv6'],
+    sources: [],
+    namedSources: ['::/0'],
+  },
+  {
+    name: 'all of IPv6, some of IPv4',
+    ranges: ['::/0', '10.0.0.0/8'],
+    families: ['IPv6'],
+    sources: [],
+    namedSources: ['10.0.0.0/8', '::/0'],
+  },
+  { name: 'some', ranges: ['10.0.0.0/8'], families: ['IPv4'], sources: ['10.0.0.0/8'], namedSources: undefined },
+] as const) {
+  test(`sources: ${name}`, () => {
+    const ipFamilies = [...families];
+    const { spec } = desiredOf(service({ loadBalancerSourceRanges: [...ranges], ipFamilies }), world());
+    assert.deepEqual([spec.sources, spec.namedSources], [sources, namedSources]);
+  });
+}
+
 test('the whole spec of a rich Service on pods', () => {
   const rich = service(
     {

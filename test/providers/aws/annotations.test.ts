@@ -453,6 +453,7 @@ test('client ranges: those of the Service, everybody of the families of the load
   assert.deepEqual(sources({}), ['0.0.0.0/0']);
   assert.deepEqual(sources({ short: DUAL }), ['0.0.0.0/0', '::/0']);
   assert.deepEqual(sources({ sources: ['10.0.0.0/8' as Cidr] }), ['10.0.0.0/8']);
+  assert.deepEqual(sources({ short: DUAL, namedSources: ['::/0' as Cidr] }), ['::/0'], 'IPv4 was not asked for');
   assert.deepEqual(sources({ short: { 'security-group-prefix-lists': 'pl-1' } }), []);
   assert.deepEqual(sources({ sources: ['10.0.0.0/8' as Cidr], short: { 'security-group-prefix-lists': 'pl-1' } }), [
     '10.0.0.0/8',
