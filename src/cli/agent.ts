@@ -76,6 +76,7 @@ async function work({ flags }: Input, terminal: Terminal, log: Log): Promise<num
       metrics,
       synced: () => {
         log.info({ seconds: Math.round(process.uptime() * 1000) / 1000 }, 'synced');
+        void giveBackMemory(terminal.signal);
       },
     });
     const stop = new AbortController();
@@ -234,6 +235,19 @@ async function adjustOomScore(score: number, log: Log): Promise<void> {
   await writeFile('/proc/self/oom_score_adj', String(score)).catch((err: unknown) => {
     log.warn({ err, score }, 'oom_score_adj not changed');
   });
+}
+
+/**
+ * Once, a moment after the first sync: what the lists left behind is a third of the heap, and a process that then idles
+ * would keep it. A pause of some 30 ms with 10,000 Services.
+ */
+async function giveBackMemory(signal: AbortSignal): Promise<void> {
+  await systemClock.sleep(1000, signal).catch(() => {});
+  if (signal.aborted) return;
+  const { setFlagsFromString } = await import('node:v8');
+  const { runInNewContext } = await import('node:vm');
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
 }
 
 /** Removes what the parts made on the node; needs no API server. */
