@@ -8,15 +8,27 @@ export interface Claims {
   /** Who has it now; `undefined` when nobody wants it. */
   owner(frontend: Registers): string | undefined;
   /** The model wants it (again). Models are asked for by `modelOf`, so set that first. */
-  acquire(frontend: Registers, key: string): void;
-  release(frontend: Registers, key: string): void;
-  /** Everybody who wants it, the owner first. */
-  claimants(frontend: Registers): readonly string[];
+  acquire(frontend: Registers, key: string, note?: Note): void;
+  release(frontend: Registers, key: string, note?: Note): void;
+}
+
+/** Told of everybody who wanted a frontend and who wants it now, the owner first, when those are two or more. */
+export type Note = (before: readonly string[], now: readonly string[]) => void;
+
+/** Where the only claimant of a frontend is kept. */
+export interface Holders {
+  get(frontend: Registers): string | undefined;
+  set(frontend: Registers, key: string | undefined): void;
+}
+
+export interface ClaimOptions {
+  readonly family: TableFamily;
+  readonly modelOf: (key: string) => ServiceModel | undefined;
+  readonly holders: Holders;
 }
 
 /** Order: the kind of frontend, the older model, the key: the same whatever came first. */
-export function createClaims(family: TableFamily, modelOf: (key: string) => ServiceModel | undefined): Claims {
-  const sole = new Map<Registers, string>(); // frontend -> its only claimant
+export function createClaims({ family, modelOf, holders }: ClaimOptions): Claims {
   const contested = new Map<Registers, readonly string[]>(); // frontend -> two or more claimants in order
 
   const compare = (frontend: Registers) => (a: string, b: string) => {
@@ -29,32 +41,31 @@ export function createClaims(family: TableFamily, modelOf: (key: string) => Serv
   };
 
   return {
-    owner: (frontend) => sole.get(frontend) ?? contested.get(frontend)?.[0],
-    acquire(frontend, key) {
-      const holder = sole.get(frontend);
+    owner: (frontend) => holders.get(frontend) ?? contested.get(frontend)?.[0],
+    acquire(frontend, key, note) {
+      const holder = holders.get(frontend);
       if (holder === key) return;
-      const rivals = contested.get(frontend);
-      if (holder === undefined && rivals === undefined) {
-        sole.set(frontend, key);
+      const rivals = contested.get(frontend) ?? (holder === undefined ? [] : [holder]);
+      if (rivals.length === 0) {
+        holders.set(frontend, key);
         return;
       }
-      const all = new Set([...(rivals ?? []), ...(holder === undefined ? [] : [holder]), key]);
-      sole.delete(frontend);
-      contested.set(frontend, [...all].sort(compare(frontend)));
+      const all = [...new Set([...rivals, key])].sort(compare(frontend));
+      holders.set(frontend, undefined);
+      contested.set(frontend, all);
+      note?.(rivals, all);
     },
-    release(frontend, key) {
-      if (sole.get(frontend) === key) sole.delete(frontend);
-      const rest = contested.get(frontend)?.filter((other) => other !== key);
-      if (rest === undefined) return;
+    release(frontend, key, note) {
+      if (holders.get(frontend) === key) holders.set(frontend, undefined);
+      const rivals = contested.get(frontend);
+      if (rivals === undefined) return;
+      const rest = rivals.filter((other) => other !== key);
       const [only] = rest;
       if (rest.length === 1 && only !== undefined) {
         contested.delete(frontend);
-        sole.set(frontend, only);
+        holders.set(frontend, only);
       } else contested.set(frontend, rest);
-    },
-    claimants(frontend) {
-      const holder = sole.get(frontend);
-      return holder === undefined ? (contested.get(frontend) ?? []) : [holder];
+      note?.(rivals, rest);
     },
   };
 }

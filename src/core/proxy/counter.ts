@@ -13,30 +13,46 @@ export interface Counter {
   keys(): Iterable<Registers>;
 }
 
+interface Entry {
+  readonly key: Registers;
+  /** How many need it. */
+  count: number;
+  isWritten: boolean;
+  isTouched: boolean;
+}
+
 export function createCounter(set: SetName, table: Table): Counter {
-  const counts = new Map<Registers, number>(); // key -> how many need it
-  const touched = new Map<Registers, number>(); // key -> how many needed it at the last flush
+  const entries = new Map<Registers, Entry>(); // those that somebody needs, or that changed since the last flush
+  let touched: Entry[] = [];
   const change = (key: Registers, by: number): void => {
-    const count = counts.get(key) ?? 0;
-    if (!touched.has(key)) touched.set(key, count);
-    if (count + by === 0) counts.delete(key);
-    else counts.set(key, count + by);
+    let entry = entries.get(key);
+    if (entry === undefined) {
+      entry = { key, count: 0, isWritten: false, isTouched: false };
+      entries.set(key, entry);
+    }
+    entry.count += by;
+    if (entry.isTouched) return;
+    entry.isTouched = true;
+    touched.push(entry);
   };
   return {
     add: (key) => change(key, 1),
     remove: (key) => change(key, -1),
     flush(draft) {
-      for (const [key, before] of touched) {
-        const isNeeded = counts.has(key);
-        if (isNeeded && before === 0) table.write(draft, { set, key, data: '' });
-        if (!isNeeded && before > 0) table.erase(draft, { set, key, data: '' });
+      for (const entry of touched) {
+        const isNeeded = entry.count > 0;
+        if (isNeeded && !entry.isWritten) table.write(draft, { set, key: entry.key });
+        if (!isNeeded && entry.isWritten) table.erase(draft, { set, key: entry.key });
+        entry.isWritten = isNeeded;
+        entry.isTouched = false;
+        if (!isNeeded) entries.delete(entry.key);
       }
-      touched.clear();
+      touched = [];
     },
     reset() {
-      counts.clear();
-      touched.clear();
+      entries.clear();
+      touched = [];
     },
-    keys: () => counts.keys(),
+    keys: () => entries.keys(),
   };
 }

@@ -92,11 +92,13 @@ export const isPort = (port: unknown): port is number =>
 export function obstacleOf(address: Registers | undefined, family: TableFamily): string | undefined {
   if (address === undefined) return 'is not an IP address';
   if (familyOf(address) !== family) return `is not an ${family === 'ip' ? 'IPv4' : 'IPv6'} address`;
-  if (/^\0+$/.test(address)) return 'is the unspecified address';
+  if (isUnspecified(address)) return 'is the unspecified address';
   if (isLoopback(address)) return 'is a loopback address';
   if (address.charCodeAt(0) >= (family === 'ip' ? 224 : 255)) return 'is not the address of one host';
   return undefined;
 }
+
+export const isUnspecified = (address: Registers): boolean => address === '\0\0\0\0' || address === '\0'.repeat(16);
 
 export const isLoopback = (address: Registers): boolean =>
   address.length === 4 ? address.charCodeAt(0) === 127 : address === `${'\0'.repeat(15)}\x01`;

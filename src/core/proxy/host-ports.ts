@@ -1,7 +1,7 @@
 /** hostPorts of pods: each is a frontend with one slot. */
 import { quoted } from '../ipam/problem.ts';
 import type { Registers, TableFamily } from '../net/element.ts';
-import { isPort, obstacleOf } from './endpoints.ts';
+import { isPort, isUnspecified, obstacleOf } from './endpoints.ts';
 import type { Frontend, PortModel, ProxyProblem, ServiceModel } from './model.ts';
 import { familyOf, type Protocol, parseAddress, portRegisters, protocolRegisters } from './registers.ts';
 
@@ -90,7 +90,7 @@ function hostAddresses(
 
 /** No address, or the unspecified one. */
 const isAny = (text: string | undefined, address: Registers | undefined): boolean =>
-  text === undefined || text === '' || (address !== undefined && /^\0+$/.test(address));
+  text === undefined || text === '' || (address !== undefined && isUnspecified(address));
 
 function problemsOf({ hostPort, containerPort, hostIp }: HostPort, field: string): readonly ProxyProblem[] {
   const bad = (name: string, value: unknown, text: string): ProxyProblem => ({

@@ -1,5 +1,5 @@
 /** What one frontend has in the table, and the changes that give it another face. */
-import type { Registers, TableFamily } from '../net/element.ts';
+import type { Element, Registers, TableFamily } from '../net/element.ts';
 import { type Choice, chainKind, type Face, FLAG_SETS, isDefaultTimeout } from './face.ts';
 import { NO_TARGETS } from './lists.ts';
 import { maglev } from './maglev.ts';
@@ -19,6 +19,8 @@ const NO_IDS: Ids = new Map();
 
 /** The frontend's own state; shared addresses (`cluster-ips`, `hairpin`) are counted by the planner. */
 export interface Placed {
+  /** Key of the model that has it, while no other wants it (claims.ts). */
+  holder: string | undefined;
   choice: Choice;
   /** Targets by slot. Frontends of one port mostly share the array. */
   cluster: readonly Registers[];
@@ -41,7 +43,8 @@ export interface Placed {
 export interface Placer {
   readonly family: TableFamily;
   readonly table: Table;
-  readonly draft: Draft;
+  /** Of the transaction that is being planned. */
+  draft: Draft;
   /** A new endpoint id. */
   readonly allocate: () => Registers;
   readonly free: (id: Registers) => void;
@@ -52,7 +55,7 @@ export interface Placer {
   /** The value's chain will be needed. */
   readonly need: (value: number) => void;
   /** Ports have several frontends with the same lists: the last arrangement is likely the next one's too. */
-  readonly memo: {
+  memo: {
     old?: readonly Registers[];
     wanted?: readonly Registers[];
     choice?: Choice;
@@ -61,6 +64,7 @@ export interface Placer {
 }
 
 export const newPlaced = (isHint: boolean): Placed => ({
+  holder: undefined,
   choice: 'drawn',
   cluster: NO_TARGETS,
   local: NO_TARGETS,
@@ -78,13 +82,16 @@ export const newPlaced = (isHint: boolean): Placed => ({
 
 /** Writes into the draft what differs, and leaves `placed` as the face says. */
 export function place(key: Registers, placed: Placed, face: Face, placer: Placer): void {
-  for (const list of LISTS) placeList(key, list, { placed, face, placer });
+  for (const list of LISTS)
+    if (placed[list].length > 0 || face[list].length > 0) placeList(key, list, { placed, face, placer });
   const services = chainValue(face, face.services, placed, placer);
   const near = chainValue(face, face.near, placed, placer);
   placeFlags(key, placed.isHint ? 0 : placed.flags, face.flags, placer);
-  placeSources(key, placed.isHint ? [] : placed.sources, face.sources, placer);
-  placeValue('services-near', key, placed.isHint ? 0 : placed.near, { value: near, placer });
-  placeValue('services', key, placed.isHint ? 0 : placed.services, { value: services, placer });
+  if (placed.sources.length > 0 || face.sources.length > 0 || placer.table.isAdopting)
+    placeSources(key, placed.isHint ? [] : placed.sources, face.sources, placer);
+  const [hadNear, had] = placed.isHint ? [0, 0] : [placed.near, placed.services];
+  if (hadNear !== near) placeValue({ set: 'services-near', key, value: near, had: hadNear }, placer);
+  if (had !== services) placeValue({ set: 'services', key, value: services, had }, placer);
   placed.choice = face.choice;
   placed.services = services;
   placed.near = near;
@@ -97,10 +104,7 @@ export function place(key: Registers, placed: Placed, face: Face, placer: Placer
 }
 
 /** Everything that `placed` has, as the table holds it. */
-export function* placedElements(
-  key: Registers,
-  placed: Placed,
-): Generator<{ readonly set: SetName; readonly key: Registers; readonly data: Registers }> {
+export function* placedElements(key: Registers, placed: Placed): Generator<Element> {
   const set = slotSet(placed.choice);
   for (const list of LISTS) {
     const ids = idsOf(placed, list);
@@ -108,9 +112,9 @@ export function* placedElements(
     for (const [index, target] of placed[list].entries())
       yield { set, key: slotKey(key, list, index), data: set === 'ep-id' ? (ids.get(target) as Registers) : target };
   }
-  for (const [bit, name] of FLAG_SETS.entries())
-    if ((placed.flags & (1 << bit)) !== 0) yield { set: name, key, data: '' };
-  for (const { first, last } of placed.sources) yield { set: 'allowed', key: `${key}${first}`, data: `${key}${last}` };
+  for (const [bit, name] of FLAG_SETS.entries()) if ((placed.flags & (1 << bit)) !== 0) yield { set: name, key };
+  for (const { first, last } of placed.sources)
+    yield { set: 'allowed', key: `${key}${first}`, keyEnd: `${key}${last}` };
   if (placed.near !== 0) yield { set: 'services-near', key, data: classidRegisters(placed.near) };
   if (placed.services !== 0) yield { set: 'services', key, data: classidRegisters(placed.services) };
 }
@@ -201,7 +205,10 @@ function slotsOf(before: readonly Registers[], wanted: readonly Registers[], { p
   if (wanted.length === 0) return before.length === 0 ? before : NO_TARGETS;
   const slots =
     face.choice === 'hashed' ? hashed(before, wanted) : arrange(placed.choice === 'hashed' ? [] : before, wanted);
-  Object.assign(memo, { old: before, wanted, choice: face.choice, slots });
+  memo.old = before;
+  memo.wanted = wanted;
+  memo.choice = face.choice;
+  memo.slots = slots;
   return slots;
 }
 
@@ -244,22 +251,26 @@ function readHint(key: Registers, list: List, { placed, face, placer }: Step): v
 
 function chainValue(face: Face, list: List | undefined, placed: Placed, { timeoutIndex, need }: Placer): number {
   if (list === undefined) return 0;
-  const kind = chainKind(face.choice, list);
-  const timed = face.choice === 'remembered' && !isDefaultTimeout(face.timeoutSeconds);
-  const slots = placed[list].length;
-  const value = encodeValue({ kind, slots, ...(timed ? { timeout: timeoutIndex(face.timeoutSeconds) } : {}) });
+  const value = encodeValue({
+    kind: chainKind(face.choice, list),
+    slots: placed[list].length,
+    timeout:
+      face.choice === 'remembered' && !isDefaultTimeout(face.timeoutSeconds)
+        ? timeoutIndex(face.timeoutSeconds)
+        : undefined,
+  });
   need(value);
   return value;
 }
 
-function placeValue(
-  set: 'services' | 'services-near',
-  key: Registers,
-  had: number,
-  { value, placer }: { readonly value: number; readonly placer: Placer },
-): void {
-  const { table, draft } = placer;
-  if (had === value && value !== 0) return;
+interface ValueChange {
+  readonly set: 'services' | 'services-near';
+  readonly key: Registers;
+  readonly value: number;
+  readonly had: number;
+}
+
+function placeValue({ set, key, value, had }: ValueChange, { table, draft }: Placer): void {
   const old = had === 0 ? undefined : classidRegisters(had);
   if (value !== 0) table.write(draft, { set, key, data: classidRegisters(value) }, old);
   else if (old !== undefined) table.erase(draft, { set, key, data: old });
@@ -271,8 +282,8 @@ function placeFlags(key: Registers, had: number, flags: number, { table, draft }
   for (const [bit, set] of FLAG_SETS.entries()) {
     const mask = 1 << bit;
     if ((had & mask) === (flags & mask)) continue;
-    if ((flags & mask) === 0) table.erase(draft, { set, key, data: '' });
-    else table.write(draft, { set, key, data: '' });
+    if ((flags & mask) === 0) table.erase(draft, { set, key });
+    else table.write(draft, { set, key });
   }
 }
 
@@ -290,10 +301,10 @@ function placeSources(
   const now = new Set(sources.map(nameOf));
   for (const range of had)
     if (!now.has(nameOf(range)))
-      table.erase(draft, { set: 'allowed', key: `${key}${range.first}`, data: `${key}${range.last}` });
+      table.erase(draft, { set: 'allowed', key: `${key}${range.first}`, keyEnd: `${key}${range.last}` });
   for (const range of sources)
     if (!old.has(nameOf(range)))
-      table.write(draft, { set: 'allowed', key: `${key}${range.first}`, data: `${key}${range.last}` });
+      table.write(draft, { set: 'allowed', key: `${key}${range.first}`, keyEnd: `${key}${range.last}` });
 }
 
 /** Ranges that the table was found to have and that are not wanted: one could overlap a wanted one. */
@@ -307,13 +318,16 @@ function clearRanges(
     const data = table.found('allowed', found);
     if (data === undefined || sources.some((range) => range.first === first && `${key}${range.last}` === data))
       continue;
-    table.erase(draft, { set: 'allowed', key: found, data });
+    table.erase(draft, { set: 'allowed', key: found, keyEnd: data });
   }
 }
 
 const slotSet = (choice: Choice): 'endpoints' | 'ep-id' => (choice === 'remembered' ? 'ep-id' : 'endpoints');
 
 const slotKey = (key: Registers, list: List, index: number): Registers =>
-  `${key}${classidRegisters(list === 'cluster' ? index : LOCAL_OFFSET + index)}`;
+  `${key}${(list === 'cluster' ? FIRST_SLOTS[index] : undefined) ?? classidRegisters(list === 'cluster' ? index : LOCAL_OFFSET + index)}`;
+
+/** Most Services have few endpoints. */
+const FIRST_SLOTS: readonly Registers[] = Array.from({ length: 64 }, (_, index) => classidRegisters(index));
 
 const idsOf = (placed: Placed, list: List): Ids => (list === 'cluster' ? placed.clusterIds : placed.localIds);

@@ -1,6 +1,6 @@
 /** From the models of Services to the transactions that make one table say the same. */
 import type { Registers, TableFamily } from '../net/element.ts';
-import { type Claims, createClaims, placeOf } from './claims.ts';
+import { type Claims, createClaims, type Note, placeOf } from './claims.ts';
 import { createCounter } from './counter.ts';
 import { type Face, faceOf, NO_FACE } from './face.ts';
 import type { Conflict, Plan, Planner, PortModel, ServiceModel, StaleFlows } from './model.ts';
@@ -8,7 +8,7 @@ import { newPlaced, type Placed, type Placer, place, placedElements } from './pl
 import { foundRanges, type Range, rangeChanges, rangeElements, rangesOf } from './ranges.ts';
 import { ADDRESS_BYTES, classidAt, classidRegisters } from './registers.ts';
 import { RANGE_SETS, type RangeSet } from './schema.ts';
-import { createTable, type Draft, full, newDraft } from './table.ts';
+import { createTable, type Draft, newDraft } from './table.ts';
 
 export interface PlannerOptions {
   readonly family: TableFamily;
@@ -25,7 +25,24 @@ export function createPlanner({ family, firstId }: PlannerOptions): Planner {
   const models = new Map<string, ServiceModel>(); // key -> what is planned, or announced
   const unplanned = new Set<string>(); // keys of models that the table is not known to follow
   const placed = new Map<Registers, Placed>(); // frontend -> what it has in the table
-  const claims = createClaims(family, (key) => models.get(key));
+  const placedAt = (frontend: Registers): Placed => {
+    let state = placed.get(frontend);
+    if (state === undefined) {
+      state = newPlaced(table.isAdopting);
+      placed.set(frontend, state);
+    }
+    return state;
+  };
+  const claims = createClaims({
+    family,
+    modelOf: (key) => models.get(key),
+    holders: {
+      get: (frontend) => placed.get(frontend)?.holder,
+      set: (frontend, key) => {
+        placedAt(frontend).holder = key;
+      },
+    },
+  });
   const clusterIps = createCounter('cluster-ips', table);
   const hairpin = createCounter('hairpin', table);
   const ranges = new Map<RangeSet, readonly Range[]>();
@@ -37,60 +54,64 @@ export function createPlanner({ family, firstId }: PlannerOptions): Planner {
   /** One plan in the making. */
   interface Work {
     readonly draft: Draft;
-    readonly placer: Placer;
     readonly chains: number[];
     readonly flows: StaleFlows[];
     readonly conflicted: Set<string>;
   }
 
-  const begin = (): Work => {
-    const draft = newDraft();
-    const needed: number[] = [];
-    const placer: Placer = {
-      family,
-      table,
-      draft,
-      allocate: ids.allocate,
-      free: ids.free,
-      claim: ids.claim,
-      timeoutIndex: (seconds) => {
-        const index = timeouts.indexOf(seconds);
-        return index >= 0 ? index : timeouts.push(seconds) - 1;
-      },
-      need: (value) => {
-        if (chains.has(value)) return;
-        chains.add(value);
-        needed.push(value);
-      },
-      memo: {},
-    };
-    return { draft, placer, chains: needed, flows: [], conflicted: new Set() };
+  let needed: number[] = [];
+  const placer: Placer = {
+    family,
+    table,
+    draft: newDraft(),
+    allocate: ids.allocate,
+    free: ids.free,
+    claim: ids.claim,
+    timeoutIndex: (seconds) => {
+      const index = timeouts.indexOf(seconds);
+      return index >= 0 ? index : timeouts.push(seconds) - 1;
+    },
+    need: (value) => {
+      if (chains.has(value)) return;
+      chains.add(value);
+      needed.push(value);
+    },
+    memo: {},
   };
 
-  const finish = ({ draft, chains: needed, flows, conflicted }: Work): Plan => {
+  const begin = (): Work => {
+    const draft = newDraft();
+    placer.draft = draft;
+    placer.memo = {};
+    needed = [];
+    return { draft, chains: needed, flows: [], conflicted: new Set() };
+  };
+
+  const finish = ({ draft, chains: values, flows, conflicted }: Work): Plan => {
     clusterIps.flush(draft);
     hairpin.flush(draft);
     const later = table.seal(draft);
     return {
-      chains: needed.sort((a, b) => a - b),
+      chains: values.sort((a, b) => a - b),
       now: draft.slots.length === 0 ? draft.front : [...draft.slots, ...draft.front],
       ...(later === undefined ? {} : { later }),
       flows,
-      conflicted: [...conflicted].sort(),
+      conflicted: conflicted.size === 0 ? NOBODY : [...conflicted].sort(),
     };
   };
 
-  const settle = (key: Registers, face: Face, { placer, flows }: Work): void => {
-    const known = placed.get(key);
-    if (known === undefined && face === NO_FACE) return;
-    const state = known ?? newPlaced(table.isAdopting);
-    if (known === undefined) placed.set(key, state);
+  const settle = (key: Registers, face: Face, { flows }: Work): void => {
+    if (face === NO_FACE && !placed.has(key)) return;
+    const state = placedAt(key);
     const stale = staleFlows(key, state, face);
     if (stale !== undefined) flows.push(stale);
-    const address = key.slice(0, ADDRESS_BYTES[family]);
     // Not counted while it is a hint: `adopt` has set all counts to zero.
-    if (state.isClusterIp && !state.isHint) clusterIps.remove(address);
-    if (face.isClusterIp) clusterIps.add(address);
+    const wasClusterIp = state.isClusterIp && !state.isHint;
+    if (wasClusterIp !== face.isClusterIp) {
+      const address = key.slice(0, ADDRESS_BYTES[family]);
+      if (wasClusterIp) clusterIps.remove(address);
+      else clusterIps.add(address);
+    }
     place(key, state, face, placer);
     if (face === NO_FACE) placed.delete(key);
   };
@@ -103,33 +124,33 @@ export function createPlanner({ family, firstId }: PlannerOptions): Planner {
     settle(key, at === undefined ? NO_FACE : faceOf(at.port, at.frontend, family), work);
   };
 
-  const claimAll = (key: string, old: ServiceModel | undefined, model: ServiceModel | undefined, work?: Work) => {
-    const lost = new Set<Registers>();
-    const told = (frontend: Registers, change: () => void): void => {
-      const before = claims.claimants(frontend);
-      change();
-      if (work !== undefined) noteConflicts(before, claims.claimants(frontend), work.conflicted);
-    };
-    for (const frontend of frontendsIn(old, family)) lost.add(frontend);
-    for (const frontend of frontendsIn(model, family)) {
-      lost.delete(frontend);
-      told(frontend, () => claims.acquire(frontend, key));
-    }
-    for (const frontend of lost) told(frontend, () => claims.release(frontend, key));
+  /** Frontends that the model wants no more. */
+  const claimAll = (
+    old: ServiceModel | undefined,
+    model: ServiceModel | undefined,
+    { key, note }: { readonly key: string; readonly note?: Note },
+  ): readonly Registers[] => {
+    for (const port of portsIn(model, family))
+      for (const frontend of port.frontends) claims.acquire(frontend.key, key, note);
+    if (old === undefined || (model !== undefined && hasSameFrontends(old, model, family))) return NO_FRONTENDS;
+    const wanted = new Set(frontendsIn(model, family));
+    const lost = [...frontendsIn(old, family)].filter((frontend) => !wanted.has(frontend));
+    for (const frontend of lost) claims.release(frontend, key, note);
     return lost;
   };
 
   const settleAll = (changes: Iterable<readonly [string, ServiceModel | undefined]>, work: Work): void => {
-    const changed: { key: string; lost: ReadonlySet<Registers>; model: ServiceModel | undefined }[] = [];
+    const changed: { key: string; lost: readonly Registers[]; model: ServiceModel | undefined }[] = [];
+    const note: Note = (before, now) => noteConflicts(before, now, work.conflicted);
     for (const [key, model] of changes) {
       const old = models.get(key);
-      const isPlanned = !unplanned.delete(key);
+      const isPlanned = unplanned.size === 0 || !unplanned.delete(key);
       if (old === model && isPlanned) continue;
       if (model === undefined) models.delete(key);
       else models.set(key, model);
       if (isPlanned) count(old, -1);
       count(model, 1);
-      changed.push({ key, lost: claimAll(key, old, model, work), model });
+      changed.push({ key, lost: claimAll(old, model, { key, note }), model });
     }
     for (const { key, lost, model } of changed) {
       for (const frontend of lost) settleByOwner(frontend, work);
@@ -167,7 +188,7 @@ export function createPlanner({ family, firstId }: PlannerOptions): Planner {
         if (models.has(model.key)) continue;
         models.set(model.key, model);
         unplanned.add(model.key);
-        claimAll(model.key, undefined, model);
+        claimAll(undefined, model, { key: model.key });
       }
     },
     plan: planAll,
@@ -207,8 +228,7 @@ export function createPlanner({ family, firstId }: PlannerOptions): Planner {
         .sort((a, b) => a - b),
     timeouts: () => timeouts,
     *elements() {
-      for (const [key, state] of placed)
-        for (const { set, key: name, data } of placedElements(key, state)) yield full(set, name, data);
+      for (const [key, state] of placed) yield* placedElements(key, state);
       for (const key of clusterIps.keys()) yield { set: 'cluster-ips', key };
       for (const key of hairpin.keys()) yield { set: 'hairpin', key };
       for (const [set, wanted] of ranges) for (const range of wanted) yield* rangeElements(set, range);
@@ -248,11 +268,25 @@ function createIds(firstId: number): Pick<Placer, 'allocate' | 'free' | 'claim'>
 }
 
 const NO_PORTS: readonly PortModel[] = [];
+const NO_FRONTENDS: readonly Registers[] = [];
+const NOBODY: readonly string[] = [];
 const portsIn = (model: ServiceModel | undefined, family: TableFamily): readonly PortModel[] =>
   model === undefined ? NO_PORTS : model[family];
 
 function* frontendsIn(model: ServiceModel | undefined, family: TableFamily): Generator<Registers> {
   for (const { frontends } of portsIn(model, family)) for (const { key } of frontends) yield key;
+}
+
+/** In the same ports and order, as when endpoints changed only. */
+function hasSameFrontends(a: ServiceModel, b: ServiceModel, family: TableFamily): boolean {
+  const [ports, others] = [a[family], b[family]];
+  return (
+    ports.length === others.length &&
+    ports.every(({ frontends }, index) => {
+      const theirs = others[index]?.frontends ?? [];
+      return frontends.length === theirs.length && frontends.every(({ key }, at) => key === theirs[at]?.key);
+    })
+  );
 }
 
 /** kube-proxy leaves entries alone while nobody serves. */
@@ -265,7 +299,6 @@ function staleFlows(frontend: Registers, { serving: before }: Placed, { serving 
 
 /** Everybody for whom it is new that another has the frontend, or that it is theirs. */
 function noteConflicts(before: readonly string[], now: readonly string[], conflicted: Set<string>): void {
-  if (before.length < 2 && now.length < 2) return;
   const losers = (claimants: readonly string[]) => new Map(claimants.slice(1).map((key) => [key, claimants[0]]));
   const [old, current] = [losers(before), losers(now)];
   for (const key of new Set([...old.keys(), ...current.keys()]))

@@ -1,9 +1,9 @@
 /** One table as we know it: turns wishes into the fewest changes, whatever the table holds already. */
 import type { Element, ElementChange, Registers } from '../net/element.ts';
 import type { Removal } from './model.ts';
-import { isSetName, RANGE_SETS, SETS, type SetName } from './schema.ts';
+import { isSetName, RANGE_SETS, type SetName } from './schema.ts';
 
-/** An element without its set. Data: of a map; the key's end of a range of `allowed`; '' of a plain set. */
+/** Data of a map's element; the key's end of a range of `allowed`; '' of a plain set's. */
 type Data = Registers;
 
 /** The changes that are being gathered for one transaction. */
@@ -11,20 +11,16 @@ export interface Draft {
   /** Slots before what leads to them, so that a reader of the text follows it. */
   readonly slots: ElementChange[];
   readonly front: ElementChange[];
-  readonly later: { set: SetName; key: Registers; data?: Registers }[];
+  readonly later: Element[];
 }
 
 export interface Table {
-  /** The element has this data from now on. @param had its data so far, as the caller knows it. */
-  write(
-    draft: Draft,
-    element: { readonly set: SetName; readonly key: Registers; readonly data: Data },
-    had?: Data,
-  ): void;
+  /** The table has this element from now on. @param had its data so far, as the caller knows it. */
+  write(draft: Draft, element: Element, had?: Data): void;
   /** The element goes with this transaction. */
-  erase(draft: Draft, element: { readonly set: SetName; readonly key: Registers; readonly data: Data }): void;
+  erase(draft: Draft, element: Element): void;
   /** The element goes when no packet can be on its way to it any more. */
-  retire(draft: Draft, element: { readonly set: SetName; readonly key: Registers; readonly data: Data }): void;
+  retire(draft: Draft, element: Element): void;
   /** Seals what `retire` gathered. */
   seal(draft: Draft): Removal | undefined;
   release(removal: Removal): readonly ElementChange[];
@@ -41,7 +37,7 @@ export interface Table {
 }
 
 /** Sets that a lookup reaches through a value that it has read before. */
-const LOOKED_UP: ReadonlySet<SetName> = new Set(['endpoints', 'ep-id', 'ep-by-id']);
+const isLookedUp = (set: string): boolean => set === 'endpoints' || set === 'ep-id' || set === 'ep-by-id';
 const RANGES: ReadonlySet<SetName> = new Set(RANGE_SETS);
 
 export function createTable(): Table {
@@ -52,20 +48,21 @@ export function createTable(): Table {
   let ranges = new Map<SetName, Element[]>();
 
   const push = (draft: Draft, op: ElementChange['op'], element: Element): void => {
-    (LOOKED_UP.has(element.set as SetName) ? draft.slots : draft.front).push({ op, element });
+    (isLookedUp(element.set) ? draft.slots : draft.front).push({ op, element });
   };
-  const remove = (draft: Draft, set: SetName, key: Registers, data: Data): void => {
-    if (absent.size > 0 && absent.delete(`${set}.${key}`)) return;
-    push(draft, 'delete', bare(set, key, data));
+  const remove = (draft: Draft, element: Element, data: Data): void => {
+    if (absent.size > 0 && absent.delete(`${element.set}.${element.key}`)) return;
+    push(draft, 'delete', bare(element, data));
   };
   /** The data that the element has in the table now. */
-  const known = (set: SetName, key: Registers, had: Data | undefined): Data | undefined => {
-    const was = found?.get(set)?.get(key);
+  const known = ({ set, key }: Element, had: Data | undefined): Data | undefined => {
+    const ofSet = found?.get(set as SetName);
+    const was = ofSet?.get(key);
     if (was !== undefined) {
-      found?.get(set)?.delete(key);
+      ofSet?.delete(key);
       return was;
     }
-    if (waiting.size === 0 || !LOOKED_UP.has(set)) return had;
+    if (waiting.size === 0 || !isLookedUp(set)) return had;
     const name = `${set}.${key}`;
     const left = waiting.get(name);
     if (left === undefined) return had;
@@ -74,20 +71,22 @@ export function createTable(): Table {
   };
 
   return {
-    write(draft, { set, key, data }, had) {
-      const was = known(set, key, had);
-      if (was === data && !(absent.size > 0 && absent.has(`${set}.${key}`))) return;
-      if (was !== undefined) remove(draft, set, key, was);
-      if (absent.size > 0) absent.delete(`${set}.${key}`);
-      push(draft, 'add', full(set, key, data));
+    write(draft, element, had) {
+      const was = known(element, had);
+      if (was !== undefined) {
+        if (was === dataOf(element) && !(absent.size > 0 && absent.has(`${element.set}.${element.key}`))) return;
+        remove(draft, element, was);
+      }
+      if (absent.size > 0) absent.delete(`${element.set}.${element.key}`);
+      push(draft, 'add', element);
     },
-    erase(draft, { set, key, data }) {
-      const was = known(set, key, data);
-      if (was !== undefined) remove(draft, set, key, was);
+    erase(draft, element) {
+      const was = known(element, dataOf(element));
+      if (was !== undefined) remove(draft, element, was);
     },
-    retire(draft, { set, key, data }) {
-      waiting.set(`${set}.${key}`, { list: draft.later, data });
-      draft.later.push({ set, key, ...(data === '' ? {} : { data }) });
+    retire(draft, element) {
+      waiting.set(`${element.set}.${element.key}`, { list: draft.later, data: dataOf(element) });
+      draft.later.push(element);
     },
     seal: ({ later }) => (later.length === 0 ? undefined : { elements: later }),
     release(sealed) {
@@ -129,7 +128,7 @@ export function createTable(): Table {
           ofSet = new Map();
           found.set(element.set, ofSet);
         }
-        ofSet.set(element.key, dataOf(element.set, element));
+        ofSet.set(element.key, dataOf(element));
         if (element.set === 'allowed') index(allowed, element.key);
       }
     },
@@ -141,8 +140,10 @@ export function createTable(): Table {
       allowed = new Map();
       for (const [set, elements] of left)
         for (const [key, data] of elements) {
-          if (LOOKED_UP.has(set)) this.retire(draft, { set, key, data });
-          else push(draft, 'delete', bare(set, key, data));
+          const element =
+            set === 'allowed' ? { set, key, keyEnd: data } : data === '' ? { set, key } : { set, key, data };
+          if (isLookedUp(set)) this.retire(draft, element);
+          else push(draft, 'delete', bare(element, data));
         }
     },
   };
@@ -161,17 +162,8 @@ const IPV4_KEY_BYTES = 16;
 
 export const newDraft = (): Draft => ({ slots: [], front: [], later: [] });
 
-/** An element as the kernel gets it. */
-export function full(set: SetName, key: Registers, data: Data): Element {
-  if (set === 'allowed') return { set, key, keyEnd: data };
-  return data === '' ? { set, key } : { set, key, data };
-}
-
 /** What a delete names: never the data. */
-const bare = (set: SetName, key: Registers, data: Data): Element =>
+const bare = ({ set, key }: Element, data: Data): Element =>
   set === 'allowed' ? { set, key, keyEnd: data } : { set, key };
 
-function dataOf(set: SetName, { key, keyEnd, data }: Element): Data {
-  if (set === 'allowed') return keyEnd ?? key;
-  return 'data' in SETS[set] ? (data ?? '') : '';
-}
+const dataOf = ({ set, key, keyEnd, data }: Element): Data => data ?? (set === 'allowed' ? (keyEnd ?? key) : '');

@@ -27,7 +27,7 @@ export interface ChainValue {
   readonly kind: ChainKind;
   readonly slots: number;
   /** Index of its timeout; absent for the default and for kinds without affinity. */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
 }
 
 export function encodeValue({ kind, slots, timeout }: ChainValue): number {
