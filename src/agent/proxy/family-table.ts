@@ -225,12 +225,10 @@ export class FamilyTable {
     const { planner, clock, watcher, load } = this.#options;
     if (plan.chains.length > 0) {
       this.#fingerprint = undefined;
-      const timeouts = planner.timeouts();
-      if (!(await this.#loadText(load, chainsText(this.family, plan.chains, timeouts)))) {
+      if (!(await this.#loadText(load, chainsText(this.family, plan.chains, planner.timeouts())))) {
         this.#lostRules('flushed');
         return;
       }
-      planner.loaded(plan.chains, timeouts);
     }
     if (this.#repairing && plan.now.length > 0) watcher.repaired(this.family, plan.now.length);
     const removals = this.#due();

@@ -183,7 +183,10 @@ export interface Planner {
    * when its frontend changes. ENOENT and EEXIST mean that somebody edited the table: `adopt` a dump instead.
    */
   refused(change: ElementChange): void;
-  /** The table has exactly these chains for values `kind:count`, and these timeouts by index (`parseChainName`). */
+  /**
+   * The table has exactly these chains for values `kind:count`, and these timeouts by index (`parseChainName`). Those that a
+   * plan names count as loaded from then on.
+   */
   loaded(chains: Iterable<number>, timeouts: readonly number[]): void;
   /** Values that the table needs chains for, ascending: for a ruleset that is loaded anew. */
   chains(): readonly number[];
