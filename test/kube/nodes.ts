@@ -12,6 +12,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { buildNative } from '../../src/agent/native/build.ts';
 import { programPath } from '../packages.ts';
 import { ask, type Ran, type Where } from './ask.ts';
 import { buildKube, buildNodes, type KubePrograms, type NodePrograms } from './build.ts';
@@ -70,6 +71,7 @@ const DNS_ADDRESS = '10.96.0.10';
 const CONTROL = '10.77.0.1';
 const PREFIX = 'fairlead-cluster-';
 const API_PORT = 6443;
+const HELPER = 'fairlead-netlink';
 const main = join(import.meta.dirname, '../../src/main.ts');
 
 /** A cluster whose nodes are Ready. Needs root, test/packages.ts and Go; builds what the cache lacks. */
@@ -105,6 +107,8 @@ interface Making {
 async function startIn(making: Making, stop: () => Promise<void>): Promise<Cluster> {
   const { guard, programs, images, options, stops } = making;
   const count = options.nodes ?? 2;
+  // The agent's own C program, as its image has it.
+  await buildNative({ to: join(guard.folder, HELPER) });
   const [control, outside] = await Promise.all(
     ['control', 'outside'].map((name) => startMachine(guard, name, images.pause)) as [
       Promise<Machine>,
@@ -370,6 +374,7 @@ function nodeOf(making: Making, control: Machine, where: Where, number: number):
         `--node-name=${name}`,
         `--kubeconfig=${kubeconfig}`,
         `--parts=${parts.join(',')}`,
+        `--helper=${join(guard.folder, HELPER)}`,
         ...(options.agentArgs ?? []),
       ]);
       return agent;
