@@ -1,4 +1,4 @@
-import type { Instance as Ec2Instance, Filter } from '@aws-sdk/client-ec2';
+import type { Instance as Ec2Instance, Filter, NetworkInterface } from '@aws-sdk/client-ec2';
 import { isProviderError } from '../../src/core/errors.ts';
 import { canonicalIp } from '../../src/core/net/ip.ts';
 import type { Call, Instance, Instances, IpFamily, NodeAddress, NodeRef } from '../../src/core/provider.ts';
@@ -26,12 +26,13 @@ const PAGE = 1000;
 const ALIVE = ['pending', 'running', 'shutting-down', 'stopping', 'stopped'];
 const ZONES_DENIED = 'zone ids are not known: DescribeAvailabilityZones is not allowed';
 
-/** How a node is looked for. */
-type Question = { readonly id: string } | { readonly dnsName: string };
+/** How a node is looked for; a Fargate node by the address of its network interface. */
+type Question = { readonly id: string } | { readonly dnsName: string } | { readonly address: string };
 
 /**
  * EC2 instances of nodes by DescribeInstances, 200 in a call. Filters and not ids, for one unknown id among them fails a
- * whole call. Gone is what is not there any more, or is terminated; a malformed id and a Fargate node are left out.
+ * whole call. Gone is what is not there any more, or is terminated; a malformed id is left out. A
+ * Fargate node is its network interface, and is left out when its name has no address.
  */
 export function createInstances({ clients, region, vpcId, ipFamilies, read }: InstancesOptions): Instances {
   const { ec2 } = clients;
@@ -78,6 +79,50 @@ export function createInstances({ clients, region, vpcId, ipFamilies, read }: In
       instances.set(name, instances.has(name) ? 'unclear' : instance);
     }
     return instances;
+  }
+
+  /** Interfaces of Fargate nodes by their primary address. */
+  async function byAddresses(addresses: readonly string[], call: Call): Promise<ReadonlyMap<string, NetworkInterface>> {
+    const found = await Promise.all(
+      chunksOf(addresses, VALUES - 1).map((Values) =>
+        pages(
+          (token) =>
+            ec2.describeNetworkInterfaces(
+              {
+                Filters: [
+                  { Name: 'vpc-id', Values: [vpcId] },
+                  { Name: 'addresses.private-ip-address', Values: [...Values] },
+                ],
+                ...(token === undefined ? {} : { NextToken: token }),
+              },
+              call,
+            ),
+          ({ NextToken }) => NextToken,
+        ),
+      ),
+    );
+    const rows = found.flat().flatMap(({ NetworkInterfaces = [] }) => NetworkInterfaces);
+    return new Map(rows.map((row) => [row.PrivateIpAddress ?? '', row]));
+  }
+
+  async function toFargate(node: NodeRef, row: NetworkInterface, call: Call): Promise<Instance> {
+    const zone = row.AvailabilityZone ?? '';
+    const zoneId = await zoneIdOf({ Placement: { AvailabilityZone: zone } }, call);
+    return {
+      providerId: node.providerId ?? `${SCHEME}:///${zone}/${node.name}`,
+      type: '', // what EKS has labelled it with stays
+      zone,
+      region,
+      addresses: addressesOf(
+        {
+          PrivateDnsName: row.PrivateDnsName,
+          NetworkInterfaces: [{ ...row, Attachment: { DeviceIndex: 0 } }],
+        } as Ec2Instance,
+        ipFamilies,
+      ),
+      shutdown: false,
+      ...(zoneId === undefined ? {} : { labels: { [ZONE_ID_LABEL]: zoneId } }),
+    };
   }
 
   /** Without the right to ask, nodes go without that one label. */
@@ -127,14 +172,22 @@ export function createInstances({ clients, region, vpcId, ipFamilies, read }: In
         const question = questionOf(node);
         if (question !== undefined) questions.set(node.name, question);
         else if (!isFargate(node))
+          // one without an address in its name is left alone
           call.log.warn({ node: node.name, providerID: node.providerId }, 'no id of an instance');
       }
-      const [ids, names] = await Promise.all([
+      const [ids, names, interfaces] = await Promise.all([
         byIds(unique(questions, 'id'), call),
         byNames(unique(questions, 'dnsName'), call),
+        byAddresses(unique(questions, 'address'), call),
       ]);
+      const refs = new Map(nodes.map((node) => [node.name, node]));
       const answers = await Promise.all(
         [...questions].map(async ([node, question]) => {
+          if ('address' in question) {
+            const row = interfaces.get(question.address);
+            const ref = refs.get(node) as NodeRef;
+            return [[node, row === undefined ? undefined : await toFargate(ref, row, call)] as const];
+          }
           const instance = 'id' in question ? ids.get(question.id) : names.get(question.dnsName);
           if (instance !== 'unclear')
             return [[node, instance === undefined ? undefined : await toInstance(instance, call)] as const];
@@ -152,7 +205,7 @@ export function createInstances({ clients, region, vpcId, ipFamilies, read }: In
  * or by its private DNS name. Absent: no question can be asked about it.
  */
 export function questionOf(node: NodeRef): Question | undefined {
-  if (isFargate(node)) return undefined;
+  if (isFargate(node)) return addressIn(node);
   const { name, providerId } = node;
   if (providerId !== undefined) return idIn(providerId.slice(providerId.lastIndexOf('/') + 1));
   return name.startsWith('i-') ? idIn(name.split('.')[0] ?? '') : { dnsName: name };
@@ -160,11 +213,19 @@ export function questionOf(node: NodeRef): Question | undefined {
 
 const idIn = (text: string): Question | undefined => (/^i-[0-9a-f]+$/.test(text) ? { id: text } : undefined);
 
-/** EKS makes these Nodes, and keeps them: there is no instance of ours behind. */
+/** 'fargate-ip-192-168-1-2.eu-west-1.compute.internal', by name or at the end of the providerID. */
+function addressIn({ name, providerId = '' }: NodeRef): Question | undefined {
+  const [, ...parts] =
+    /(?:^|\/)fargate-ip-(\d+)-(\d+)-(\d+)-(\d+)(?:\.|$)/.exec(name.startsWith('fargate-') ? name : providerId) ?? [];
+  const address = canonicalIp(parts.join('.'));
+  return address === undefined ? undefined : { address };
+}
+
+/** EKS makes these Nodes: there is a network interface behind, and no instance of ours. */
 const isFargate = ({ name, providerId = '' }: NodeRef): boolean =>
   name.startsWith('fargate-') || /\/fargate-[^/]*$/.test(providerId);
 
-function unique(questions: ReadonlyMap<string, Question>, kind: 'id' | 'dnsName'): readonly string[] {
+function unique(questions: ReadonlyMap<string, Question>, kind: 'id' | 'dnsName' | 'address'): readonly string[] {
   const values = [...questions.values()].flatMap((question) => {
     const value = (question as Partial<Record<typeof kind, string>>)[kind];
     return value === undefined ? [] : [value];

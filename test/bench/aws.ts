@@ -4,7 +4,6 @@
  * `node test/bench/aws.ts [PART...]`: start, create, restart, pod, delete, node, and on our fake (aws-large.ts)
  * restart-large, routes; all without a word. Moto serves one call at a time in some 4 ms, so it is part of every time here.
  */
-import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bundle } from '../../deploy/build.ts';
 import { howToGetMoto } from '../../localstack/moto.ts';
@@ -18,7 +17,7 @@ import { type Guarded, guarded } from '../kube/guard.ts';
 import { type Account, findMoto } from '../localstack/moto.ts';
 import type { Recorded } from '../localstack/recorder.ts';
 import { restartLarge, routes } from './aws-large.ts';
-import { type Controller, startController } from './controller.ts';
+import { type Controller, startController, startTime } from './controller.ts';
 
 const COUNT = 50;
 const CLUSTER = 'bench';
@@ -202,43 +201,13 @@ async function node(bench: Bench): Promise<void> {
   list(bench.account.calls);
 }
 
-/** From the start of the process to its first list, on a server that answers nothing; with AWS's SDK in the bundle. */
+/** With AWS's SDK in the bundle. */
 async function startUp(): Promise<void> {
-  const guard = guarded('fairlead-bench-');
-  const times: number[] = [];
-  for (let run = 0; run < 5; run += 1) {
-    const first = Promise.withResolvers<number>();
-    const server = createServer((request, response) => {
-      if (request.url?.startsWith('/api/v1/services') === true) first.resolve(performance.now());
-      response.writeHead(503).end();
-    }).listen(0, '127.0.0.1');
-    await new Promise((resolve) => server.once('listening', resolve));
-    const { port } = server.address() as { readonly port: number };
-    const startMs = performance.now();
-    const program = guard.start(`start-${run}`, 'env', [
-      'AWS_EC2_METADATA_DISABLED=true',
-      process.execPath,
-      `${root}dist/fairlead.js`,
-      'controller',
-      '--provider=aws',
-      '--aws-region=us-east-1',
-      '--aws-vpc-id=vpc-0123456789abcdef0',
-      `--cluster-name=${CLUSTER}`,
-      `--master=http://127.0.0.1:${port}`,
-      '--secure-port=0',
-    ]);
-    times.push((await first.promise) - startMs);
-    program.signal('SIGKILL');
-    await program.ended;
-    server.close();
-    server.closeAllConnections();
-  }
-  await guard.close();
-  times.sort((a, b) => a - b);
-  say('process start to first list, from the bundle, median of 5', millis(times[2] ?? Number.NaN), 'under 600 ms');
+  const flags = ['--provider=aws', '--aws-region=us-east-1', '--aws-vpc-id=vpc-0123456789abcdef0'];
+  const ms = await startTime([...flags, `--cluster-name=${CLUSTER}`], { AWS_EC2_METADATA_DISABLED: 'true' });
+  say('process start to first list, from the bundle, median of 5', millis(ms), 'under 600 ms');
 }
 
-const root = new URL('../../', import.meta.url).pathname;
 const isPoll = ({ operation }: Recorded): boolean => operation === 'DescribeTargetHealth';
 const isWrite = ({ operation }: Recorded): boolean => !/^(Describe|Get|List)/.test(operation);
 

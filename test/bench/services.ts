@@ -3,9 +3,8 @@
  * BENCH_WAITING (10,000) makes a shorter one: creating them takes the API server minutes.
  * `node test/bench/services.ts [PART...]`: create, wait, restart, memory, metallb; all without a word.
  */
-import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bundle, nodeFlags } from '../../deploy/build.ts';
+import { bundle } from '../../deploy/build.ts';
 import type { Service } from '../../src/core/objects.ts';
 import type { Client } from '../../src/kube/request.ts';
 import { textOf } from '../../src/kube/request.ts';
@@ -13,7 +12,7 @@ import { kubectl } from '../kube/ask.ts';
 import { howToGetKube } from '../kube/build.ts';
 import { type Api, findRealApi } from '../kube/cluster.ts';
 import { type Guarded, guarded } from '../kube/guard.ts';
-import { type Controller, startController, statusPatchRate } from './controller.ts';
+import { type Controller, startController, startTime, statusPatchRate } from './controller.ts';
 import { type LoadResult, load, percentile } from './load.ts';
 import { startMetallb } from './metallb.ts';
 
@@ -271,36 +270,9 @@ async function flat(): Promise<void> {
   await close();
 }
 
-/** From the start of the process to its first list, on a server that answers nothing. */
 async function start(): Promise<void> {
-  const guard = guarded('fairlead-bench-');
-  const times: number[] = [];
-  for (let run = 0; run < 5; run += 1) {
-    const first = Promise.withResolvers<number>();
-    const server = createServer((request, response) => {
-      if (request.url?.startsWith('/api/v1/services') === true) first.resolve(performance.now());
-      response.writeHead(503).end();
-    }).listen(0, '127.0.0.1');
-    await new Promise((resolve) => server.once('listening', resolve));
-    const { port } = server.address() as { readonly port: number };
-    const startMs = performance.now();
-    const program = guard.start(`start-${run}`, process.execPath, [
-      ...nodeFlags,
-      `${root}dist/fairlead.js`,
-      'controller',
-      '--provider=onprem',
-      `--master=http://127.0.0.1:${port}`,
-      '--secure-port=0',
-    ]);
-    times.push((await first.promise) - startMs);
-    program.signal('SIGKILL');
-    await program.ended;
-    server.close();
-    server.closeAllConnections();
-  }
-  await guard.close();
-  times.sort((a, b) => a - b);
-  say('process start to first list, from the bundle, median of 5', millis(times[2] ?? Number.NaN), 'under 400 ms');
+  const ms = await startTime(['--provider=onprem']);
+  say('process start to first list, from the bundle, median of 5', millis(ms), 'under 400 ms');
 }
 
 async function countServices(client: Client): Promise<number> {

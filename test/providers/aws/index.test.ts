@@ -70,3 +70,46 @@ test('what a cloud config has and we do not read is warned of once', async () =>
     ],
   );
 });
+
+test('RoleARN of the cloud config is assumed, and what AWS is asked is signed with what it gives', async (t) => {
+  const before = { ...process.env };
+  t.after(() => {
+    process.env = before;
+  });
+  Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'AKIAOWN', AWS_SECRET_ACCESS_KEY: 'own' });
+  const clock = createVirtualClock();
+  const aws = createFakeAws({ clock });
+  seedWorld(aws, 'test');
+  const { requestHandler: fake, endpoint } = aws.clientOptions;
+  const asked: (string | null)[][] = [];
+  // The SDK sends what it asks of STS the way of the client that needs it.
+  const requestHandler = {
+    ...fake,
+    async handle(request: Parameters<typeof fake.handle>[0]) {
+      const key = /Credential=([^/]+)/.exec(String(request.headers['authorization']))?.[1] ?? '';
+      const form = new URLSearchParams(String(request.body));
+      asked.push([key, form.get('Action'), form.get('RoleArn'), form.get('RoleSessionName')]);
+      if (form.get('Action') !== 'AssumeRole') return await fake.handle(request);
+      const body = new TextEncoder().encode(assumed);
+      return { response: { statusCode: 200, headers: { 'content-type': 'text/xml' }, body } };
+    },
+  };
+  const role = 'arn:aws:iam::123456789012:role/controller';
+  const file = `[Global]\nVPC = vpc-0a\nRoleARN = ${role}\n`;
+  const config = { 'aws-region': 'eu-west-1', cloudConfig: { file: 'cloud.conf', text: file } };
+  const context = createFakeCluster({ clock }).context({ config });
+  const provider = await driven({ clock }, create(context, { env: nowhere, client: { requestHandler, endpoint } }));
+  const log = { debug() {}, info() {}, warn() {}, error() {} };
+  const call = { signal: AbortSignal.timeout(20_000), log, limit: async <T>(fn: () => Promise<T>) => await fn() };
+  const { Vpcs } = await provider.clients.ec2.describeVpcs({}, call);
+  assert.equal(Vpcs?.length, 1);
+  assert.deepEqual(asked, [
+    ['AKIAOWN', 'AssumeRole', role, 'fairlead'],
+    ['ASIAROLE', 'DescribeVpcs', null, null],
+  ]);
+  await provider.close();
+});
+
+const assumed = `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+  <AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>given</SecretAccessKey><SessionToken>token</SessionToken>
+  <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`;

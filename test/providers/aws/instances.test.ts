@@ -192,19 +192,31 @@ test('aws instances: one unknown id among many costs nobody else the answer, and
   );
 });
 
-test('aws instances: Fargate nodes are left alone, without a word', async () => {
-  const { instances, answered, operations } = onFake();
+test('aws instances: a Fargate node is the network interface that has the address in its name', async () => {
+  const rig = onFake();
+  const [subnetId = ''] = rig.subnetIds;
+  const dns = 'ip-192-168-0-9.eu-west-1.compute.internal';
+  rig.aws.seed.instance({ subnetId, addresses: ['192.168.0.9'], privateDnsName: dns });
+  const name = `fargate-${dns}`;
+  const providerId = `aws:///eu-west-1a/0a1b2c3d4e-5f/${name}`;
   const said: Said[] = [];
-  const asked = [
-    node('fargate-ip-192-168-0-9.eu-west-1.compute.internal'),
-    node(
-      'fargate-ip-192-168-0-9.eu-west-1.compute.internal',
-      'aws:///eu-west-1a/0a1b2c3d4e-5f/fargate-ip-192-168-0-9.eu-west-1.compute.internal',
+  const found = await rig.answered(
+    rig.instances.find(
+      [node(name, providerId), node('renamed', providerId), node('fargate-ip-192-168-0-77.x'), node('fargate-odd')],
+      callOf(said),
     ),
-    node('renamed', 'aws:///eu-west-1a/0a1b2c3d4e-5f/fargate-ip-192-168-0-9.eu-west-1.compute.internal'),
-  ];
-  assert.equal((await answered(instances.find(asked, callOf(said)))).size, 0);
-  assert.deepEqual([said, operations()], [[], []], 'nothing is asked');
+  );
+  const instance = found.get(name);
+  assert.deepEqual([instance?.providerId, instance?.type, instance?.zone], [providerId, '', 'eu-west-1a']);
+  assert.deepEqual(
+    instance?.addresses.filter(({ type }) => type === 'InternalIP'),
+    [{ type: 'InternalIP', address: '192.168.0.9' }],
+  );
+  assert.equal(instance?.labels?.['topology.k8s.aws/zone-id'], 'euw1-az1');
+  assert.deepEqual(found.get('renamed'), instance);
+  assert.deepEqual([found.has('fargate-ip-192-168-0-77.x'), found.get('fargate-ip-192-168-0-77.x')], [true, undefined]);
+  assert.deepEqual([found.has('fargate-odd'), said], [false, []], 'without an address it is left alone');
+  assert.deepEqual(rig.operations(), ['DescribeNetworkInterfaces', 'DescribeAvailabilityZones']);
 });
 
 test('aws instances: 450 nodes are three calls of at most 200, side by side, all pages read', async () => {
@@ -323,7 +335,7 @@ const questions: readonly { id: string | undefined; name: string; want: object |
   { name: 'i-0a', id: undefined, want: { id: 'i-0a' } },
   { name: 'i-0a.us-west-2.compute.internal', id: undefined, want: { id: 'i-0a' } },
   { name: 'ip-10-0-0-1.ec2.internal', id: undefined, want: { dnsName: 'ip-10-0-0-1.ec2.internal' } },
-  { name: 'fargate-ip-10-0-0-1.ec2.internal', id: undefined, want: undefined },
+  { name: 'fargate-ip-10-0-0-1.ec2.internal', id: undefined, want: { address: '10.0.0.1' } },
 ];
 for (const { name, id, want } of questions) {
   test(`aws instances: ${name} with ${id} is looked for ${JSON.stringify(want)}`, () =>
