@@ -40,23 +40,29 @@ export async function startCluster(scope: Scope, traffic: Traffic): Promise<Clus
     if (answer.status < 300 || (method === 'DELETE' && answer.status === 404)) return answer;
     throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
   };
+  const there = new Set<string>(); // paths of what was made here: an address that is taken comes before a name that is
   /** By its name: created, or replaced as a whole. */
   const apply = async (collection: string, object: ApiObject): Promise<void> => {
-    const created = await ask(api, 'POST', collection, object);
-    if (created.status === 201) return;
-    if (created.status !== 409) throw new Error(`POST ${collection}: ${created.status} ${created.text}`);
     const path = `${collection}/${object.metadata.name}`;
+    if (!there.has(path)) {
+      await send('POST', collection, object);
+      there.add(path);
+      return;
+    }
     const { json } = await send('GET', path);
     const { resourceVersion } = (json as { metadata: { resourceVersion: string } }).metadata;
     await send('PUT', path, { ...object, metadata: { ...object.metadata, resourceVersion } });
+  };
+  const remove = async (path: string): Promise<void> => {
+    await send('DELETE', path);
+    there.delete(path);
   };
   const slicesOf = new Map<string, readonly string[]>(); // Service -> names of its slices
   const putSlices = async (spec: ServiceSpec): Promise<void> => {
     const wanted = endpointSlices(spec);
     for (const slice of wanted) await apply(slices, slice);
     const names = wanted.map(({ metadata }) => metadata.name);
-    for (const name of slicesOf.get(spec.name) ?? [])
-      if (!names.includes(name)) await send('DELETE', `${slices}/${name}`);
+    for (const name of slicesOf.get(spec.name) ?? []) if (!names.includes(name)) await remove(`${slices}/${name}`);
     slicesOf.set(spec.name, names);
   };
 
@@ -74,14 +80,15 @@ export async function startCluster(scope: Scope, traffic: Traffic): Promise<Clus
       await putSlices(spec);
     },
     async remove(name) {
-      await send('DELETE', `${services}/${name}`);
-      for (const slice of slicesOf.get(name) ?? []) await send('DELETE', `${slices}/${slice}`);
+      await remove(`${services}/${name}`);
+      for (const slice of slicesOf.get(name) ?? []) await remove(`${slices}/${slice}`);
       slicesOf.delete(name);
     },
     async removeAll() {
       await send('DELETE', services);
       await send('DELETE', slices);
       slicesOf.clear();
+      there.clear();
     },
   };
 }

@@ -47,13 +47,13 @@ export function parseCell(cell: Cell): Expected {
   return { ...NONE, endpoints, isSticky: sticky !== null };
 }
 
-/** How many tries miss an endpoint that is there less than once in 10^9. */
+/** How many tries miss an endpoint that is there less than once in 10^7. */
 export function triesFor({ endpoints, isSticky }: Expected): number {
   const count = endpoints.size;
   if (count === 0) return 2;
   if (isSticky) return 12;
   // Two at least: by accident masquerade may choose the client's own port, where the address is the same anyway.
-  return count === 1 ? 3 : Math.ceil(Math.log(1e-9 / count) / Math.log(1 - 1 / count));
+  return count === 1 ? 3 : Math.ceil(Math.log(1e-7 / count) / Math.log(1 - 1 / count));
 }
 
 /** The cell that these outcomes are; equal to the expected one, in its spelling, when they agree with it. */
