@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { failure } from '../core/errors.ts';
 import { claim } from './netns/owner.ts';
-import { type Output, type RunOptions, run } from './netns/run.ts';
+import { type Output, type RunOptions, run, withAdministration } from './netns/run.ts';
 import { aliasOf, killAllIn, NAMESPACES, raze, type Swept, sweep } from './netns/sweep.ts';
 
 /** One end of a veth pair. */
@@ -166,7 +166,7 @@ export async function createNetns({ prefix }: NetnsOptions): Promise<Netns> {
     exec: (ns, argv, options) => run(enter(ns, argv), options),
     spawn(ns, argv, options = {}) {
       const [file = '', ...args] = enter(ns, argv);
-      const child = spawn(file, args, options);
+      const child = spawn(file, args, { ...options, env: withAdministration(options.env ?? process.env) });
       children.set(child, ns);
       for (const event of ['exit', 'error']) child.once(event, () => children.delete(child));
       return child;

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { abandoned, disclaim } from './owner.ts';
+import { withAdministration } from './run.ts';
 
 /** Where `ip netns` keeps its names. */
 export const NAMESPACES = '/run/netns';
@@ -124,7 +125,7 @@ function kill(pid: number): void {
 /** Another sweep may have been quicker; whether something is left is looked at afterwards. */
 function ip(args: readonly string[]): void {
   try {
-    execFileSync('ip', args, { stdio: 'ignore', timeout: 10_000 });
+    execFileSync('ip', args, { stdio: 'ignore', timeout: 10_000, env: withAdministration(process.env) });
   } catch {
     // See above.
   }
