@@ -4,7 +4,7 @@ import { type Choice, chainKind, type Face, FLAG_SETS, isDefaultTimeout } from '
 import { NO_TARGETS } from './lists.ts';
 import { maglev } from './maglev.ts';
 import type { AddressRange } from './model.ts';
-import { classidRegisters } from './registers.ts';
+import { classidAt, classidRegisters } from './registers.ts';
 import type { SetName } from './schema.ts';
 import { arrange, isSame } from './slots.ts';
 import type { Draft, Table } from './table.ts';
@@ -89,7 +89,10 @@ export function place(key: Registers, placed: Placed, face: Face, placer: Placer
   placeFlags(key, placed.isHint ? 0 : placed.flags, face.flags, placer);
   if (placed.sources.length > 0 || face.sources.length > 0 || placer.table.isAdopting)
     placeSources(key, placed.isHint ? [] : placed.sources, face.sources, placer);
-  const [hadNear, had] = placed.isHint ? [0, 0] : [placed.near, placed.services];
+  // Nothing found may lead to slots that go before `sweep`.
+  const isRead = placed.isHint && placer.table.isAdopting;
+  const hadNear = isRead ? foundValue('services-near', key, placer) : placed.isHint ? 0 : placed.near;
+  const had = isRead ? foundValue('services', key, placer) : placed.isHint ? 0 : placed.services;
   if (hadNear !== near) placeValue({ set: 'services-near', key, value: near, had: hadNear }, placer);
   if (had !== services) placeValue({ set: 'services', key, value: services, had }, placer);
   placed.choice = face.choice;
@@ -127,25 +130,28 @@ interface Step {
 
 function placeList(key: Registers, list: List, { placed, face, placer }: Step): void {
   const { table, draft } = placer;
-  if (placed.isHint && table.isAdopting) readHint(key, list, { placed, face, placer });
-  const before = placed[list];
   const set = slotSet(face.choice);
-  const wasSet = slotSet(placed.choice);
-  const slots = slotsOf(before, face[list], { placed, face, placer });
+  const isRead = placed.isHint && table.isAdopting && set === 'endpoints';
+  if (isRead) takeSlots(key, list, { placed, face, placer });
+  else if (placed.isHint && table.isAdopting) readHint(key, list, { placed, face, placer });
+  const isHint = placed.isHint && !isRead;
+  const before = placed[list];
+  const wasSet = isRead ? set : slotSet(placed.choice);
+  const slots = slotsOf(before, face[list], { face, placer });
   // Clients that remember an endpoint of the cluster list must not be led out of the node when the policy turns Local.
   const renews = list === 'cluster' && placed.scope === 'Cluster' && face.scope === 'Local';
-  if (slots === before && set === wasSet && !placed.isHint && !(renews && set === 'ep-id')) return;
+  if (slots === before && set === wasSet && !isHint && !(renews && set === 'ep-id')) return;
 
   const oldIds = idsOf(placed, list);
   const ids = set === 'ep-id' ? idsFor(slots, renews ? NO_IDS : oldIds, placer) : NO_IDS;
   for (const [target, id] of ids) {
-    const had = !placed.isHint && oldIds.get(target) === id ? target : undefined;
+    const had = !isHint && oldIds.get(target) === id ? target : undefined;
     table.write(draft, { set: 'ep-by-id', key: id, data: target }, had);
   }
   const dataOf = (of: Ids, name: SetName, target: Registers) =>
     name === 'ep-id' ? (of.get(target) as Registers) : target;
   const oldData = (index: number): Registers | undefined => {
-    if (placed.isHint || set !== wasSet || index >= before.length) return undefined;
+    if (isHint || set !== wasSet || index >= before.length) return undefined;
     return dataOf(oldIds, wasSet, before[index] as Registers);
   };
   for (let index = 0; index < slots.length; index += 1) {
@@ -153,10 +159,9 @@ function placeList(key: Registers, list: List, { placed, face, placer }: Step): 
     const had = oldData(index);
     if (had !== data) table.write(draft, { set, key: slotKey(key, list, index), data }, had);
   }
-  if (!placed.isHint) retireSlots(key, list, { placed, slots, ids, set, wasSet, placer });
+  if (!isHint) retireSlots(key, list, { placed, slots, ids, set, wasSet, placer });
   placed[list] = slots;
-  if (list === 'cluster') placed.clusterIds = ids;
-  else placed.localIds = ids;
+  setIds(placed, list, ids);
 }
 
 interface Leftover {
@@ -198,13 +203,12 @@ function retireSlots(key: Registers, list: List, { placed, slots, ids, set, wasS
   }
 }
 
-function slotsOf(before: readonly Registers[], wanted: readonly Registers[], { placed, face, placer }: Step) {
+function slotsOf(before: readonly Registers[], wanted: readonly Registers[], { face, placer }: Omit<Step, 'placed'>) {
   const { memo } = placer;
   if (memo.old === before && memo.wanted === wanted && memo.choice === face.choice && memo.slots !== undefined)
     return memo.slots;
   if (wanted.length === 0) return before.length === 0 ? before : NO_TARGETS;
-  const slots =
-    face.choice === 'hashed' ? hashed(before, wanted) : arrange(placed.choice === 'hashed' ? [] : before, wanted);
+  const slots = face.choice === 'hashed' ? hashed(before, wanted) : arrange(before, wanted);
   memo.old = before;
   memo.wanted = wanted;
   memo.choice = face.choice;
@@ -224,29 +228,38 @@ function idsFor(slots: readonly Registers[], known: Ids, { allocate }: Placer): 
   return ids;
 }
 
-/** Takes slots and ids from the table that was found, where nothing better is known, so that little must be written. */
+/** What the found table has in the slots is what they hold: the rest is as with any other change. */
+function takeSlots(key: Registers, list: List, { placed, face, placer }: Step): void {
+  const targets: Registers[] = [];
+  for (;;) {
+    const target = placer.table.take('endpoints', slotKey(key, list, targets.length));
+    if (target === undefined) break;
+    targets.push(target);
+  }
+  placed[list] = targets.length === 0 ? NO_TARGETS : isSame(targets, face[list]) ? face[list] : targets;
+  setIds(placed, list, NO_IDS);
+}
+
+/** Takes ids from the table that was found, where nothing better is known, so that clients keep their endpoints. */
 function readHint(key: Registers, list: List, { placed, face, placer }: Step): void {
-  if (placed[list].length > 0 || face[list].length === 0 || face.choice === 'hashed') return;
+  if (placed[list].length > 0 || face[list].length === 0) return;
   const { table, claim } = placer;
   const targets: Registers[] = [];
   const ids = new Map<Registers, Registers>();
-  const set = slotSet(face.choice);
   for (;;) {
-    const data = table.found(set, slotKey(key, list, targets.length));
-    if (data === undefined) break;
-    const target = set === 'ep-id' ? table.found('ep-by-id', data) : data;
+    const id = table.found('ep-id', slotKey(key, list, targets.length));
+    if (id === undefined) break;
+    const target = table.found('ep-by-id', id);
     // A slot whose endpoint is gone is free for anybody.
     targets.push(target ?? '');
-    if (set === 'ep-id' && target !== undefined && !ids.has(target)) {
-      ids.set(target, data);
-      claim(data);
-    }
+    if (target === undefined || ids.has(target)) continue;
+    ids.set(target, id);
+    claim(id);
   }
   placed.choice = face.choice;
   placed.scope = face.scope;
   placed[list] = isSame(targets, face[list]) ? face[list] : targets;
-  if (list === 'cluster') placed.clusterIds = ids;
-  else placed.localIds = ids;
+  setIds(placed, list, ids);
 }
 
 function chainValue(face: Face, list: List | undefined, placed: Placed, { timeoutIndex, need }: Placer): number {
@@ -261,6 +274,12 @@ function chainValue(face: Face, list: List | undefined, placed: Placed, { timeou
   });
   need(value);
   return value;
+}
+
+/** The value that the found table has, from now on known; 0 for none. */
+function foundValue(set: 'services' | 'services-near', key: Registers, { table }: Placer): number {
+  const data = table.take(set, key);
+  return data === undefined ? 0 : classidAt(data, 0);
 }
 
 interface ValueChange {
@@ -329,5 +348,10 @@ const slotKey = (key: Registers, list: List, index: number): Registers =>
 
 /** Most Services have few endpoints. */
 const FIRST_SLOTS: readonly Registers[] = Array.from({ length: 64 }, (_, index) => classidRegisters(index));
+
+function setIds(placed: Placed, list: List, ids: Ids): void {
+  if (list === 'cluster') placed.clusterIds = ids;
+  else placed.localIds = ids;
+}
 
 const idsOf = (placed: Placed, list: List): Ids => (list === 'cluster' ? placed.clusterIds : placed.localIds);

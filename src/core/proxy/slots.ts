@@ -7,8 +7,11 @@ import type { Registers } from '../net/element.ts';
  */
 export function arrange(slots: readonly Registers[], wanted: readonly Registers[]): readonly Registers[] {
   if (slots.length === 0 || isSame(slots, wanted)) return slots.length === 0 ? wanted : slots;
-  const missing = countOf(wanted);
-  const kept: (Registers | undefined)[] = slots.map((target) => {
+  // Most changes are of one endpoint: what stands where it stood needs no counting.
+  const isFixed = (at: number): boolean => at < wanted.length && slots[at] === wanted[at];
+  const missing = countOf(wanted, isFixed);
+  const kept: (Registers | undefined)[] = slots.map((target, at) => {
+    if (isFixed(at)) return target;
     const count = missing.get(target) ?? 0;
     if (count === 0) return undefined;
     missing.set(target, count - 1);
@@ -35,21 +38,22 @@ export function isSame(a: readonly Registers[], b: readonly Registers[]): boolea
   return true;
 }
 
-function countOf(targets: readonly Registers[]): Map<Registers, number> {
+function countOf(targets: readonly Registers[], isFixed: (at: number) => boolean): Map<Registers, number> {
   const counts = new Map<Registers, number>();
-  for (const target of targets) counts.set(target, (counts.get(target) ?? 0) + 1);
+  for (const [at, target] of targets.entries()) if (!isFixed(at)) counts.set(target, (counts.get(target) ?? 0) + 1);
   return counts;
 }
 
 /** What the list has more than the slots had, in the order of the list. */
 function addedOf(wanted: readonly Registers[], missing: Map<Registers, number>): readonly Registers[] {
   const added: Registers[] = [];
-  for (let at = wanted.length - 1; at >= 0; at -= 1) {
+  for (let at = wanted.length - 1; at >= 0 && missing.size > 0; at -= 1) {
     const target = wanted[at] as Registers;
-    const count = missing.get(target) ?? 0;
-    if (count === 0) continue;
-    missing.set(target, count - 1);
-    added.push(target);
+    const count = missing.get(target);
+    if (count === undefined) continue;
+    if (count > 0) added.push(target);
+    if (count > 1) missing.set(target, count - 1);
+    else missing.delete(target);
   }
   return added.reverse();
 }

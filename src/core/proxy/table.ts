@@ -27,6 +27,8 @@ export interface Table {
   refused(change: ElementChange): void;
   /** What the table was found to hold and nobody asked for yet; `undefined` once `sweep` ran. */
   found(set: SetName, key: Registers): Data | undefined;
+  /** As `found`, and from now on somebody has asked for it. */
+  take(set: SetName, key: Registers): Data | undefined;
   /** Keys of found elements of `allowed` that belong to a frontend. */
   foundUnder(frontend: Registers): readonly Registers[];
   readonly isAdopting: boolean;
@@ -43,7 +45,7 @@ const RANGES: ReadonlySet<SetName> = new Set(RANGE_SETS);
 export function createTable(): Table {
   const waiting = new Map<string, { readonly list: readonly unknown[]; readonly data: Data }>(); // set . key -> the removal it is in
   const absent = new Set<string>(); // set . key of what the kernel refused
-  let found: Map<SetName, Map<Registers, Data>> | undefined; // set -> key -> data
+  let found: Map<SetName, Map<Registers, Data | undefined>> | undefined; // set -> key -> data; undefined once somebody asked
   let allowed = new Map<Registers, Registers[]>(); // frontend -> keys of found elements of `allowed`
   let ranges = new Map<SetName, Element[]>();
 
@@ -59,7 +61,8 @@ export function createTable(): Table {
     const ofSet = found?.get(set as SetName);
     const was = ofSet?.get(key);
     if (was !== undefined) {
-      ofSet?.delete(key);
+      // Cheaper than to delete it from a map of 100,000.
+      ofSet?.set(key, undefined);
       return was;
     }
     if (waiting.size === 0 || !isLookedUp(set)) return had;
@@ -105,6 +108,7 @@ export function createTable(): Table {
       if (op === 'add') absent.add(`${set}.${key}`);
     },
     found: (set, key) => found?.get(set)?.get(key),
+    take: (set, key) => known({ set, key }, undefined),
     foundUnder: (frontend) => allowed.get(frontend) ?? [],
     get isAdopting() {
       return found !== undefined;
@@ -134,12 +138,13 @@ export function createTable(): Table {
     },
     foundRanges: (set) => ranges.get(set) ?? [],
     sweep(draft) {
-      const left = found ?? new Map<SetName, Map<Registers, Data>>();
+      const left = found ?? new Map<SetName, Map<Registers, Data | undefined>>();
       found = undefined;
       ranges = new Map();
       allowed = new Map();
       for (const [set, elements] of left)
         for (const [key, data] of elements) {
+          if (data === undefined) continue;
           const element =
             set === 'allowed' ? { set, key, keyEnd: data } : data === '' ? { set, key } : { set, key, data };
           if (isLookedUp(set)) this.retire(draft, element);
