@@ -29,6 +29,12 @@ int nl_open(int protocol) {
 }
 
 int nl_join(int fd, int group) {
+  /* A socket without a number has that of the kernel, and gets none of its messages. */
+  struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+  struct sockaddr_nl own;
+  socklen_t size = sizeof own;
+  if (getsockname(fd, (struct sockaddr *)&own, &size) < 0) return -errno;
+  if (own.nl_pid == 0 && bind(fd, (struct sockaddr *)&any, sizeof any) < 0) return -errno;
   return setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0 ? -errno : 0;
 }
 

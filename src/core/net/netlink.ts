@@ -279,7 +279,7 @@ export interface Answer {
 const NLMSGERR_ATTR = { MSG: 1, OFFS: 2 } as const;
 
 export function answerOf(datagram: Uint8Array, { type, flags, seq, start, end }: Message): Answer {
-  const errno = end - start < 4 ? 0 : -(u32(datagram, start) | 0);
+  const errno = end - start < 4 ? 0 : 0 - (u32(datagram, start) | 0); // no negative zero
   if ((flags & NLM.ACK_TLVS) === 0) return { seq, errno };
   const capped = (flags & NLM.CAPPED) !== 0 || errno === 0;
   const header = type === NLMSG.DONE ? 0 : capped ? HEADER_BYTES : align4(u32(datagram, start + 4));

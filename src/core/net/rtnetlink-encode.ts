@@ -179,8 +179,8 @@ function newLink(writer: Writer, { type, name, index, mac, mtu, up, group, peer 
   });
 }
 
-function otherEnd(writer: Writer, { name, index, mac, mtu, up, group, netns }: Peer): void {
-  interfaceHeader(writer, index, up);
+function otherEnd(writer: Writer, { name, index, mac, mtu, group, netns }: Peer): void {
+  interfaceHeader(writer, index);
   linkAttributes(writer, { name, mac, mtu, group });
   if (netns !== undefined) writer.attribute32(IFLA.NET_NS_FD, descriptorOf(netns));
 }

@@ -50,11 +50,11 @@ function newLink({ type, name, index, mac, mtu, up, group, peer }: NewLink): str
   );
 }
 
-function otherEnd({ name, index, mac, mtu, up, group, netns }: Peer): string {
+function otherEnd({ name, index, mac, mtu, group, netns }: Peer): string {
   return words(
     `peer name ${name}`,
     index !== undefined && `index ${index}`,
-    ends({ mac, mtu, up, group }),
+    ends({ mac, mtu, up: undefined, group }),
     netns !== undefined && `netns ${pathOf(netns)}`,
   );
 }

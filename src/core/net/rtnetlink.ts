@@ -25,12 +25,12 @@ export interface NewLink {
   readonly peer?: Peer;
 }
 
+/** Down: the kernel refuses one that is up before its other end is there (ENOTCONN). */
 export interface Peer {
   readonly name: string;
   readonly index?: number;
   readonly mac?: string;
   readonly mtu?: number;
-  readonly up?: boolean;
   readonly group?: number;
   /** Where the peer is made; our own namespace when absent. A message for another process has a descriptor, 9 for the shim. */
   readonly netns?: Netns;
