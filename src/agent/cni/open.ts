@@ -100,9 +100,10 @@ function readReservations(
 ): readonly { network: string; path: string; address: string; owner: Reservation | undefined }[] {
   return disk.list(networksDir).flatMap((network) =>
     filesOf(disk, join(networksDir, network)).flatMap((file) => {
+      const path = join(networksDir, network, file);
+      if (isDraft(file)) disk.remove(path);
       const address = reservedAddress(file);
       if (address === undefined || !has(address)) return [];
-      const path = join(networksDir, network, file);
       const owner = parseReservation(disk.read(path) ?? '');
       if (owner === undefined) log.warn({ path }, 'an empty address file is removed');
       return [{ network, path, address, owner }];

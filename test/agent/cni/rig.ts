@@ -47,6 +47,8 @@ export interface StartOptions {
   readonly route?: RouteChannel;
   /** Resolves as soon as it listens or has ended; else a failure to become ready rejects. */
   readonly written?: () => Promise<void>;
+  readonly hostPorts?: (all: readonly HostPort[]) => void;
+  /** Default true. */
   readonly waitReady?: boolean;
 }
 
@@ -123,14 +125,11 @@ export async function createRig(t: TestContext, rig: RigOptions = {}): Promise<R
   const channels = await openIn(netns.path('node'), events || kind === 'helper' ? program : undefined);
   t.after(() => channels.close());
   const nodes = createStore<Node>();
-  nodes.replace([
-    {
-      apiVersion: 'v1',
-      kind: 'Node',
-      metadata: { name: 'n1', uid: 'n1', resourceVersion: '1' },
-      spec: { podCIDRs: [...podCidrs] },
-    } as Node,
-  ]);
+  const node: unknown = {
+    metadata: { name: 'n1', uid: 'n1', resourceVersion: '1' },
+    spec: { podCIDRs: [...podCidrs] },
+  };
+  nodes.replace([node as Node]);
   const table: Rig['table'] = { hostPorts: [], localPods: [], noMasq: [] };
   const options: CniOptions = {
     confDir: join(folder, 'net.d'),
@@ -156,7 +155,7 @@ export async function createRig(t: TestContext, rig: RigOptions = {}): Promise<R
   const sysctlRoot = join(folder, 'sys');
   mkdirSync(sysctlRoot);
 
-  function contextOf({ route = channels.route, written = async () => {} }: StartOptions): AgentContext {
+  function contextOf({ route = channels.route, written = async () => {}, hostPorts }: StartOptions): AgentContext {
     return {
       nodeName: 'n1',
       clock: systemClock,
@@ -164,7 +163,7 @@ export async function createRig(t: TestContext, rig: RigOptions = {}): Promise<R
       metrics: createMetrics(),
       nodes: () => nodes,
       table: {
-        hostPorts: (all: readonly HostPort[]) => void Object.assign(table, { hostPorts: all }),
+        hostPorts: hostPorts ?? ((all: readonly HostPort[]) => void Object.assign(table, { hostPorts: all })),
         localPods: (all: readonly Cidr[]) => void Object.assign(table, { localPods: all }),
         noMasq: (all: readonly Cidr[]) => void Object.assign(table, { noMasq: all }),
         written,
