@@ -102,8 +102,8 @@ async function state({ route }: { readonly route: RouteChannel }): Promise<unkno
   }));
   // Whether a carrier is there yet (RTNH_F_LINKDOWN) is a matter of time.
   const routes = (await route.routes()).map((item) => ({ ...item, flags: item.flags & ~0x10 }));
-  // Whose MAC is not chosen gets a random one, and with it an address of its own.
-  const isOurs = (destination: string): boolean => !destination.startsWith('fe80');
+  // What the kernel adds by itself comes with the carrier.
+  const isOurs = (destination: string): boolean => !/^(fe80|ff00):/.test(destination);
   return {
     links: (await route.links()).map(text).sort(),
     addresses: addresses
