@@ -120,9 +120,10 @@ function createShared(setup: AgentSetup, signal: AbortSignal): Omit<AgentContext
   function watch<T extends KubeObject>(
     resource: Parameters<AgentContext['watch']>[0],
     store: Store<T>,
-    how: WatchHow = {},
+    how: WatchHow<T> = {},
   ): void {
-    const watched = { client, resource, store, clock, random, log, metrics: metrics.reflector, ...how };
+    // All at once: the API server answers from its cache, and the whole objects never pile up here.
+    const watched = { client, resource, store, clock, random, log, metrics: metrics.reflector, pageSize: 0, ...how };
     void createReflector<T>(watched).run(signal);
   }
 

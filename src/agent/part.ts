@@ -45,7 +45,7 @@ export interface AgentContext {
   /** The pods of this node; the same store each time, watched from the first call on. */
   readonly pods: () => Store<Pod>;
   /** Keeps a store of the part's own current, for the life of the agent. */
-  readonly watch: <T extends KubeObject>(resource: ResourceName, store: Store<T>, how?: WatchHow) => void;
+  readonly watch: <T extends KubeObject>(resource: ResourceName, store: Store<T>, how?: WatchHow<T>) => void;
   /** This node's tables `ip fairlead` and `ip6 fairlead`, which exist whether or not the proxy part runs. */
   readonly table: NodeTable;
   /** rtnetlink in the agent's network namespace; one channel for all, opened at the first call. */
@@ -54,7 +54,9 @@ export interface AgentContext {
   readonly sysctlRoot: string;
 }
 
-export interface WatchHow extends Selection {
+export interface WatchHow<T> extends Selection {
+  /** What is kept of each object; of kinds of which there are many. */
+  readonly reduce?: (object: T) => T;
   /** The kind may not exist: then it is empty and synced, and asked for again every 30 s. */
   readonly optional?: true;
 }

@@ -51,14 +51,13 @@ export function createProxyPart(context: AgentContext, options: ProxyPartOptions
   const { proxy, tables } = options;
   const { keeper } = tables;
   const onHandlerError = (err: unknown): void => log.error({ err }, 'a change could not be taken in');
-  const services = createStore<Service>({ keep: keptService, onHandlerError });
+  const services = createStore<Service>({ onHandlerError });
   const slices = createStore<EndpointSlice>({
-    keep: createSliceKeeper(),
     indexes: { service: serviceKeys },
     onHandlerError,
   });
   const ranges = createStore<ServiceCidr>({ onHandlerError });
-  const policies = createStore<KubeObject>({ keep: keptPolicy, onHandlerError });
+  const policies = createStore<KubeObject>({ onHandlerError });
   const recorder = context.recorder('fairlead-proxy');
   const reports = createReports({ recorder, log, service: (key) => services.get(key) });
   const nodes = context.nodes('own');
@@ -198,10 +197,10 @@ export function createProxyPart(context: AgentContext, options: ProxyPartOptions
     async run(signal) {
       const ends = [askMetrics(context, { pending, noLocal }), () => void healthPorts.close()];
       const selector = selectorOf(proxy);
-      context.watch(resources.services, services, { labelSelector: selector });
-      context.watch(resources.endpointslices, slices, { labelSelector: selector });
+      context.watch(resources.services, services, { labelSelector: selector, reduce: keptService });
+      context.watch(resources.endpointslices, slices, { labelSelector: selector, reduce: createSliceKeeper() });
       context.watch(serviceCidrs, ranges, { optional: true });
-      context.watch(networkPolicies, policies, { optional: true });
+      context.watch(networkPolicies, policies, { optional: true, reduce: keptPolicy });
       void applySettings(context, proxy);
       try {
         await Promise.all([services.whenSynced(signal), slices.whenSynced(signal)]);
