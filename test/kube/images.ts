@@ -28,8 +28,9 @@ export interface Images {
   readonly archives: readonly string[];
 }
 
-export const PAUSE_IMAGE = 'registry.k8s.io/pause:3.10';
-/** As e2e.test of this version names it, and under a name that stays. */
+/** Both as e2e.test of this version names them. */
+export const PAUSE_IMAGE = 'registry.k8s.io/pause:3.10.2';
+
 export const AGNHOST_IMAGE = 'registry.k8s.io/e2e-test-images/agnhost:2.66.1';
 // 2.55 is the one before, which a case about upgrades names.
 const agnhostTags = [AGNHOST_IMAGE, 'registry.k8s.io/e2e-test-images/agnhost:2.55'];

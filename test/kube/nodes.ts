@@ -318,6 +318,8 @@ function nodeOf(making: Making, control: Machine, where: Where, number: number):
       const binDir = cni === 'peer' ? '/usr/lib/cni' : '/opt/cni/bin';
       await write(machine, '/etc/containerd/config.toml', containerdConfig(binDir));
       await write(machine, '/etc/resolv.conf', `nameserver ${CONTROL}\n`);
+      // Every runtime brings up `lo` by this plugin; nodes have it from the package of their distribution.
+      await machine.run('ln', ['-sf', '/usr/lib/cni/loopback', '/opt/cni/bin/loopback']);
       const containerd = machine.start('containerd', program('containerd'), []);
       await poll(`${name}: containerd`, [containerd], async () => {
         const { code } = await machine.run(program('ctr'), ['version']);
