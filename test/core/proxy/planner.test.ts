@@ -467,3 +467,45 @@ test('a restart keeps slots and ids as the table has them', () => {
     assert.equal(fresh.length, service === affinity ? 2 : 1, fresh.join('\n'));
   }
 });
+
+test('a restart closes found ranges before it opens others that overlap them', () => {
+  const ranged = (...loadBalancerSourceRanges: string[]): ServiceText => ({
+    type: 'LoadBalancer',
+    clusterIP: '172.30.0.1',
+    ingress: [{ ip: '203.0.113.1' }],
+    loadBalancerSourceRanges,
+  });
+  const before = planner();
+  const table = fakeTable('ip');
+  commit(table, set(before, pods(1), ranged('192.0.2.0/24', '198.18.0.0/24')), before);
+  const after = planner();
+  after.adopt(table.elements());
+  const plan = set(after, pods(1), ranged('192.0.2.128/25', '192.0.3.0/24', '198.18.0.0/24'));
+  const at = '203.0.113.1 . tcp . 80';
+  assert.deepEqual(text(plan.now), [
+    `-allowed ${at} . 192.0.2.0-192.0.2.255`,
+    `+allowed ${at} . 192.0.2.128-192.0.3.255`,
+  ]);
+  commit(table, plan, after);
+  commit(table, after.sweep(), after);
+  assert.deepEqual(lines(table.elements(), 'ip'), lines(after.elements(), 'ip'));
+});
+
+test('a table that was flushed is written again, with the removals of before forgotten', () => {
+  const from = planner();
+  const table = fakeTable('ip');
+  commit(table, set(from, pods(1, 2, { ip: '10.64.1.3', nodeName: 'n1' }), { sessionAffinity: 'ClientIP' }), from);
+  const plan = set(from, pods(1, 2), { sessionAffinity: 'ClientIP' });
+  table.apply(plan.now);
+  table.clear();
+  from.adopt([]);
+  from.loaded([], []);
+  const again = from.replan(from.keys());
+  assert.deepEqual(again.chains, [0x20002]);
+  commit(table, again, from);
+  commit(table, from.sweep(), from);
+  assert.ok(plan.later);
+  assert.deepEqual(from.release(plan.later), []);
+  assert.deepEqual(lines(table.elements(), 'ip'), lines(from.elements(), 'ip'));
+  assert.equal(table.elements().length, 6);
+});

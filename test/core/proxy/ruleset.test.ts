@@ -102,8 +102,14 @@ test('chains of ours are told from others', () => {
 
 let namespaces = 0;
 
+interface Nft {
+  /** Runs nft in the namespace, with `-f -` unless arguments are given; answers what it prints. */
+  (input: string, ...args: readonly string[]): string;
+  readonly namespace: string;
+}
+
 /** A fresh network namespace for nft; `undefined` when the test was left out. */
-function freshNft(t: TestContext): ((text: string, ...args: readonly string[]) => string) | undefined {
+function freshNft(t: TestContext): Nft | undefined {
   const name = `fl-core-proxy-${process.pid}-${namespaces}`;
   namespaces += 1;
   const made = spawnSync('ip', ['netns', 'add', name], { encoding: 'utf8', timeout: 30_000 });
@@ -113,12 +119,13 @@ function freshNft(t: TestContext): ((text: string, ...args: readonly string[]) =
     leaveOut(t, 'rules in a real network namespace', 'run as root, with iproute2 and nftables installed');
     return undefined;
   }
-  return (input, ...args) => {
+  const run = (input: string, ...args: readonly string[]): string => {
     const command = ['netns', 'exec', name, 'nft', ...(args.length === 0 ? ['-f', '-'] : args)];
     const { status, stdout, stderr } = spawnSync('ip', command, { input, encoding: 'utf8', timeout: 120_000 });
     assert.equal(status, 0, stderr.slice(0, 2000));
     return stdout;
   };
+  return Object.assign(run, { namespace: name });
 }
 
 const KINDS: Readonly<Record<TableFamily, readonly ChainKind[]>> = {
@@ -193,6 +200,46 @@ for (const family of FAMILIES) {
   });
 }
 
+/** A server at the endpoint; prints who it sees, one line for each of three clients and the first again. */
+const CLIENTS = `
+const net = require('node:net');
+const server = net.createServer((socket) => socket.end(socket.remoteAddress)).listen(8080, '10.64.1.1', async () => {
+  for (const localAddress of ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.1'])
+    await new Promise((done) => {
+      const socket = net.connect({ host: '172.30.0.1', port: 80, localAddress, timeout: 10000 });
+      socket.on('data', (data) => console.log(String(data)));
+      socket.on('timeout', () => socket.destroy(new Error('no answer')));
+      socket.on('error', (error) => console.log(localAddress + ': ' + error.message));
+      socket.on('close', done);
+    });
+  server.close();
+});`;
+
+test('nft: a client is served also when the map of remembered clients is full', (t) => {
+  const nft = freshNft(t);
+  if (nft === undefined) return;
+  const rules = rulesetText({ ...options('ip', { detectLocal: { by: 'nothing' } }), chains: [0x20001], timeouts: [] });
+  assert.ok(rules.includes('size 262144'));
+  nft(rules.replace('size 262144', 'size 1'));
+  nft(
+    [
+      'add element ip fairlead ep-by-id { 8001:1 : 10.64.1.1 . 8080 }',
+      'add element ip fairlead ep-id { 172.30.0.1 . tcp . 80 . 0:0 : 8001:1 }',
+      'add element ip fairlead services { 172.30.0.1 . tcp . 80 : 2:1 }',
+    ].join('\n'),
+  );
+  const script = [
+    'ip link set lo up',
+    ...['10.64.1.1', '10.0.0.1', '10.0.0.2', '10.0.0.3'].map((address) => `ip addr add ${address}/32 dev lo`),
+    'ip route add 172.30.0.0/16 dev lo',
+    'exec "$0" --eval "$1"',
+  ].join(' && ');
+  const command = ['netns', 'exec', nft.namespace, 'sh', '-c', script, process.execPath, CLIENTS];
+  const { stdout, stderr } = spawnSync('ip', command, { encoding: 'utf8', timeout: 120_000 });
+  assert.equal(stdout, '10.0.0.1\n10.0.0.2\n10.0.0.3\n10.0.0.1\n', stderr);
+  assert.equal([...nft('', 'list', 'map', 'ip', 'fairlead', 'aff').matchAll(/expires/g)].length, 1);
+});
+
 /** A transaction as text; ends of intervals stand behind their starts. */
 function changesText(changes: readonly ElementChange[], family: TableFamily): string {
   const isRange = (set: string) => RANGE_SETS.some((name) => name === set);
@@ -213,7 +260,7 @@ function changesText(changes: readonly ElementChange[], family: TableFamily): st
 
 /** What nft lists is what the planner means, by set. */
 function assertHolds(
-  nft: (text: string, ...args: readonly string[]) => string,
+  nft: Nft,
   elements: Iterable<{ readonly set: string; readonly key: string }>,
   family: TableFamily,
 ): void {
