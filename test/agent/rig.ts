@@ -142,7 +142,8 @@ export async function createRig(t: Pick<TestContext, 'after'>): Promise<Rig> {
 
 const ready = (address: string) => ({ addresses: [address], conditions: { ready: true }, nodeName: 'n1' });
 
-function runningAgent(netns: Netns, argv: readonly string[], stops: (() => Promise<void>)[]): RunningAgent {
+/** Starts it in namespace n1; its SIGKILL is added to `stops`. */
+export function runningAgent(netns: Netns, argv: readonly string[], stops: (() => Promise<void>)[]): RunningAgent {
   const child = netns.spawn('n1', argv, { stdio: ['ignore', 'pipe', 'pipe'] });
   let [out, err] = ['', ''];
   child.stdout?.on('data', (chunk: Buffer) => {
