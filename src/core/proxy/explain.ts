@@ -10,7 +10,7 @@ import {
   type Surroundings,
   type TableView,
 } from './evaluate.ts';
-import type { Planner, ServiceModel } from './model.ts';
+import type { Planner, PortModel, ServiceModel } from './model.ts';
 import { ADDRESS_BYTES, addressAt, portAt, portRegisters, protocolRegisters } from './registers.ts';
 import { elementText } from './schema.ts';
 
@@ -77,15 +77,16 @@ function frontendLines(key: Registers, model: ServiceModel | undefined, { view }
   const { frontend, port } = at;
   const policy = frontend.kind === 'cluster-ip' ? 'internalTrafficPolicy' : 'externalTrafficPolicy';
   const names = port.name === '' ? '' : ` port ${port.name}`;
-  const affinity =
-    port.affinitySeconds === 0
-      ? ''
-      : `, clients keep their endpoint${port.hashed ? '' : ` for ${port.affinitySeconds} s`}`;
   if (frontend.kind === 'host-port') return [`a hostPort of ${model.key}`];
   return [
-    `${KIND_TEXT[frontend.kind]} of ${model.key}${names}, ${policy} ${frontend.policy}${affinity}`,
+    `${KIND_TEXT[frontend.kind]} of ${model.key}${names}, ${policy} ${frontend.policy}${choiceText(port)}`,
     `endpoints: ${distinct(port.cluster)} for policy Cluster, ${distinct(port.local)} on this node`,
   ];
+}
+
+function choiceText({ affinitySeconds, hashed }: PortModel): string {
+  if (hashed) return ", the client's address chooses its endpoint";
+  return affinitySeconds === 0 ? '' : `, clients keep their endpoint for ${affinitySeconds} s`;
 }
 
 function rivalLines(key: Registers, { service, planner }: ExplainOptions): readonly string[] {

@@ -47,6 +47,9 @@ const BASE_CHAINS = [
 /** Chains that others jump to. */
 const INNER_CHAINS = ['svc', 'guard', 'noep', 'clus'] as const;
 
+/** Any fixed one: else the kernel draws one per rule, and clients move at each reload and from node to node. */
+const HASH_SEED = '0x666c';
+
 const TRANSPORT = 'meta l4proto { tcp, udp, sctp }';
 
 /**
@@ -131,7 +134,7 @@ function chainRules(family: TableFamily, value: number, timeouts: readonly numbe
       return [`meta priority set numgen random mod ${slots}${offset} ${toSlot}`];
     case 'hash':
     case 'hashloc':
-      return [`meta priority set jhash ${ip} saddr mod ${slots}${offset} ${toSlot}`];
+      return [`meta priority set jhash ${ip} saddr mod ${slots} seed ${HASH_SEED}${offset} ${toSlot}`];
     case 'aff':
     case 'affloc': {
       const client = `${ip} saddr . ${key}`;

@@ -24,6 +24,9 @@ import { sourcesOf } from './sources.ts';
 /** Only a proxy of that name serves the Service. */
 export const PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
 
+/** `true`: a client's endpoint follows from its address, on every node the same, and few clients move when endpoints change. */
+export const HASH_ANNOTATION = 'fairlead.dev/consistent-hash';
+
 export interface Snapshot {
   /**
    * The model; `undefined` for a Service that is not proxied here: headless, ExternalName, another proxy's.
@@ -109,6 +112,7 @@ function modelOf(service: Service, slices: readonly EndpointSlice[], node: NodeF
   };
   const sources = sourcesOf(service, facts, problems);
   const affinitySeconds = affinityOf(service);
+  const isHashed = consistentHash(service, problems);
   let localReady = 0;
   const portModels = (family: TableFamily): readonly PortModel[] => {
     // A Service has endpoints in its own families only.
@@ -137,7 +141,7 @@ function modelOf(service: Service, slices: readonly EndpointSlice[], node: NodeF
         serving: port.protocol === 'udp' ? lists.serving : NONE,
         hairpin: lists.hairpin,
         affinitySeconds,
-        hashed: affinitySeconds > 0 && family === 'ip6',
+        hashed: isHashed || (affinitySeconds > 0 && family === 'ip6'),
       };
     });
     localReady = Math.max(localReady, ready?.size ?? 0);
@@ -168,6 +172,17 @@ function affinityOf({ spec }: Service): number {
   const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800;
   // The API allows 1 to 86,400.
   return Number.isInteger(seconds) && seconds > 0 ? Math.min(seconds, 86_400) : 10_800;
+}
+
+function consistentHash({ metadata }: Service, problems: ProxyProblem[]): boolean {
+  const text = metadata.annotations?.[HASH_ANNOTATION];
+  if (text === undefined || text === 'true' || text === 'false') return text === 'true';
+  const field = `metadata.annotations["${HASH_ANNOTATION}"]`;
+  problems.push({
+    field,
+    message: `${field}: ${JSON.stringify(text)} must be "true" or "false"; it counts as "false"`,
+  });
+  return false;
 }
 
 /** Frontends whose key another port of the Service does not have already; the rest is reported. */

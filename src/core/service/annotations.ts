@@ -38,7 +38,7 @@ const METALLB_KEYS = ['address-pool', 'allow-shared-ip', 'ip-allocated-from-pool
 
 /** prefix -> names that mean something on a Service. A key that has the prefix and is not listed is reported. */
 const KNOWN: ReadonlyMap<string, readonly string[]> = new Map<string, readonly string[]>([
-  ['fairlead.dev', ['address-count', 'address-pools', 'observed-spec', 'readiness-gates', 'retain']],
+  ['fairlead.dev', ['address-count', 'address-pools', 'consistent-hash', 'observed-spec', 'readiness-gates', 'retain']],
   ['metallb.io', METALLB_KEYS],
   ['metallb.universe.tf', METALLB_KEYS],
 ]);

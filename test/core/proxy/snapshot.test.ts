@@ -310,6 +310,29 @@ test('affinity: absent and odd timeouts, and hashing for IPv6', () => {
   assert.equal(model({ sessionAffinity: 'None' }, []).ip[0]?.affinitySeconds, 0);
 });
 
+test('consistent hashing by annotation, in both families', () => {
+  const of = (text: string) =>
+    model({ clusterIPs: ['172.30.0.1', 'fd30::1'], annotations: { 'fairlead.dev/consistent-hash': text } }, [pod]);
+  const hashed = (made: ServiceModel) => [made.ip[0]?.hashed, made.ip6[0]?.hashed];
+  assert.deepEqual(
+    [hashed(of('true')), hashed(of('false'))],
+    [
+      [true, true],
+      [false, false],
+    ],
+  );
+  const bad = of('yes');
+  assert.deepEqual(hashed(bad), [false, false]);
+  assert.deepEqual(messages(bad), [
+    'metadata.annotations["fairlead.dev/consistent-hash"]: "yes" must be "true" or "false"; it counts as "false"',
+  ]);
+  const made = world({
+    services: [{ service: { annotations: { 'fairlead.dev/consistent-hash': 'true' } }, slices: [pod] }],
+  });
+  assert.deepEqual(made.planner.chains(), [0x300fb]);
+  assert.equal(outcomeText(made.connect('10.64.1.9', '172.30.0.1', 80)), '10.64.1.1:8080');
+});
+
 test('a wrong address of the Node is told, and the rest works', () => {
   const snapshot = createSnapshot({ ...context, primaryAddresses: ['x', '10.0.0.1'] });
   assert.deepEqual(messages(snapshot), ['status.addresses: "x" is not an IP address']);
