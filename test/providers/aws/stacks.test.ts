@@ -100,3 +100,81 @@ test('a Service that makes no sense any more keeps its own node ports open, and 
       `${targetPort} is open`,
     );
 });
+
+test('a Service that comes while another closes a range keeps its port open', async () => {
+  const harness = await awsHarness({ latencyMs: 100 });
+  const { first, other } = awsSpecs(harness.world);
+  const { loadBalancers } = harness.stacks();
+  const portOf = (port: number) => [{ ...other.listeners[0], port, targetPort: port } as (typeof other.listeners)[0]];
+  const far = { ...other, listeners: portOf(32_000) };
+  await ensure(harness, first);
+  await ensure(harness, far);
+  const uid = '6d2f9c1e-0000-4000-8000-000000000003';
+  const third = { ...far, uid, key: 'default/third', service: { ...far.service, name: 'third' } };
+  for (const delayMs of [0, 100, 200, 300, 400, 500]) {
+    harness.aws.forget();
+    const removal = loadBalancers.remove(far, call);
+    const coming = harness.clock.sleep(delayMs, call.signal).then(() => loadBalancers.ensure(third, call));
+    await driven(harness, Promise.all([removal, coming]));
+    // Who has come before the range is closed is counted in: it is not closed at all, and not opened again.
+    if (delayMs <= 200)
+      assert.ok(!writesIn(harness).includes('RevokeSecurityGroupIngress'), `${delayMs} ms: ${writesIn(harness)}`);
+    await driven(harness, loadBalancers.remove(far, call));
+    const open = harness.aws.cloud.securityGroups.get(harness.world.nodeGroupId)?.ingress ?? [];
+    assert.ok(
+      open.some(({ protocol, from = 0, to = 0 }) => protocol === 'tcp' && from <= 32_000 && 32_000 <= to),
+      `after ${delayMs} ms: ${JSON.stringify(open)}`,
+    );
+    await driven(harness, loadBalancers.remove(third, call));
+    await ensure(harness, far);
+  }
+});
+
+test('another target type: the listener leads to healthy targets all the time, and moves soon after the new ones are', async () => {
+  const harness = await awsHarness({ latencyMs: 20, healthyAfterMs: 30_000, registrationMs: 10_000 });
+  const { first } = awsSpecs(harness.world);
+  const { aws, clock } = harness;
+  const settle = async (spec: LoadBalancerSpec, rounds: number) => {
+    for (let round = 0; round < rounds; round += 1) {
+      await ensure(harness, spec);
+      for (let step = 0; step < 10; step += 1) {
+        await clock.advance(1000);
+        await check?.();
+      }
+    }
+  };
+  let check: (() => Promise<void>) | undefined;
+  await settle(first, 8);
+  const types = () => aws.cloud.targetGroups.values().map(({ targetType }) => targetType);
+  check = async () => {
+    for (const { forwards } of aws.cloud.listeners.values()) {
+      const serving = forwards.filter(({ weight = 1 }) => weight > 0);
+      const healthy = await Promise.all(
+        serving.map(async ({ targetGroupArn }) => {
+          const answer = aws.call('elb', 'DescribeTargetHealth', { TargetGroupArn: targetGroupArn });
+          const { TargetHealthDescriptions = [] } = (await driven(harness, answer)) as {
+            readonly TargetHealthDescriptions?: readonly { readonly TargetHealth?: { readonly State?: string } }[];
+          };
+          return TargetHealthDescriptions.some(({ TargetHealth }) => TargetHealth?.State === 'healthy');
+        }),
+      );
+      assert.ok(healthy.includes(true), JSON.stringify(forwards));
+    }
+  };
+  const pods: LoadBalancerSpec = {
+    ...first,
+    targetKind: 'pod',
+    options: { 'service.beta.kubernetes.io/aws-load-balancer-nlb-target-type': 'ip' },
+    listeners: first.listeners.map((one) => ({ ...one, targetPort: 8080 })),
+    targets: [10, 11].map((last) => ({
+      id: `pod-${last}`,
+      node: 'node-1',
+      address: `192.168.0.${last}`,
+      zone: 'eu-west-1a',
+    })),
+  };
+  await settle(pods, 2);
+  assert.deepEqual(types().sort(), ['instance', 'instance', 'ip', 'ip']);
+  await settle(pods, 5);
+  assert.deepEqual(types(), ['ip', 'ip']);
+});
