@@ -35,7 +35,11 @@ export function createSliceKeeper(): (slice: EndpointSlice) => EndpointSlice {
     ...(hints === undefined || hints === null ? {} : { hints }),
   });
   return ({ metadata, addressType, endpoints, ports }) => ({
-    metadata: keptMeta(metadata, [SERVICE_LABEL], [WEIGHT_ANNOTATION, TRIGGER_ANNOTATION]),
+    // When a slice was made nobody asks.
+    metadata: {
+      ...keptMeta(metadata, [SERVICE_LABEL], [WEIGHT_ANNOTATION, TRIGGER_ANNOTATION]),
+      creationTimestamp: '',
+    },
     addressType,
     endpoints: (endpoints ?? []).map(endpoint),
     ports: (ports ?? []).map(({ name, protocol, port }) => ({

@@ -23,7 +23,7 @@ import { ownerOf } from './owner.ts';
 import { warnOfPolicies } from './policies.ts';
 import { createReports } from './reports.ts';
 import { networkPolicies, type ServiceCidr, serviceCidrs } from './resources.ts';
-import { createServices, serviceKeys } from './services.ts';
+import { createServices } from './services.ts';
 import type { Tables } from './tables.ts';
 
 export interface ProxyPart extends Part {
@@ -52,10 +52,7 @@ export function createProxyPart(context: AgentContext, options: ProxyPartOptions
   const { keeper } = tables;
   const onHandlerError = (err: unknown): void => log.error({ err }, 'a change could not be taken in');
   const services = createStore<Service>({ onHandlerError });
-  const slices = createStore<EndpointSlice>({
-    indexes: { service: serviceKeys },
-    onHandlerError,
-  });
+  const slices = createStore<EndpointSlice>({ onHandlerError });
   const ranges = createStore<ServiceCidr>({ onHandlerError });
   const policies = createStore<KubeObject>({ onHandlerError });
   const recorder = context.recorder('fairlead-proxy');

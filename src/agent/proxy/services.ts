@@ -7,7 +7,6 @@ import { SERVICE_LABEL } from './kept.ts';
 
 export interface ServicesOptions {
   readonly services: Store<Service>;
-  /** Indexed by 'service': the key of the Service that a slice is of. */
   readonly slices: Store<EndpointSlice>;
   /** A Service's model; undefined: it is gone or not proxied. Several may come before `commit`. */
   readonly change: (key: string, model: ServiceModel | undefined) => void;
@@ -27,19 +26,14 @@ export interface Services {
 /** Models that are made before others may run. */
 const STEP = 500;
 
-/** Slices of one Service, for the store's index. */
-export function serviceKeys({ metadata }: EndpointSlice): readonly string[] {
-  const name = metadata.labels?.[SERVICE_LABEL];
-  return name === undefined || name === '' ? [] : [`${metadata.namespace ?? ''}/${name}`];
-}
-
 export function createServices({ services, slices, change, commit, seen }: ServicesOptions): Services {
   let snapshot: Snapshot | undefined;
+  const bySlice = createSliceIndex();
 
   function refresh(key: string): void {
     if (snapshot === undefined) return; // the first fill reads the stores
     const service = services.get(key);
-    change(key, service === undefined ? undefined : snapshot.service(service, slices.by('service', key)));
+    change(key, service === undefined ? undefined : snapshot.service(service, bySlice.of(key)));
   }
 
   services.onChange((old, now) => {
@@ -49,12 +43,14 @@ export function createServices({ services, slices, change, commit, seen }: Servi
     commit();
   });
   slices.onChange((old, now) => {
+    const before = old === undefined ? undefined : serviceKey(old);
+    const after = now === undefined ? undefined : serviceKey(now);
+    if (old !== undefined && before !== undefined) bySlice.remove(before, old);
+    if (now !== undefined && after !== undefined) bySlice.add(after, now);
     if (snapshot === undefined) return;
     seen('endpoint', now);
-    const before = old === undefined ? [] : serviceKeys(old);
-    const after = now === undefined ? [] : serviceKeys(now);
-    for (const key of before) if (!after.includes(key)) refresh(key);
-    for (const key of after) refresh(key);
+    if (before !== undefined && before !== after) refresh(before);
+    if (after !== undefined) refresh(after);
     commit();
   });
 
@@ -75,3 +71,35 @@ export function createServices({ services, slices, change, commit, seen }: Servi
     },
   };
 }
+
+/** Key of the Service that a slice is of; undefined: of none. */
+function serviceKey({ metadata }: EndpointSlice): string | undefined {
+  const name = metadata.labels?.[SERVICE_LABEL];
+  return name === undefined || name === '' ? undefined : `${metadata.namespace ?? ''}/${name}`;
+}
+
+/** Slices by Service. Nearly every Service has one, for which a list of its own would cost more than the slice's name. */
+function createSliceIndex() {
+  const filed = new Map<string, EndpointSlice | readonly EndpointSlice[]>(); // key of the Service -> its slices
+  const of = (key: string): readonly EndpointSlice[] => {
+    const found = filed.get(key);
+    return found === undefined ? [] : isList(found) ? found : [found];
+  };
+  const put = (key: string, slices: readonly EndpointSlice[]): void => {
+    const [only] = slices;
+    if (only === undefined) filed.delete(key);
+    else filed.set(key, slices.length === 1 ? only : slices);
+  };
+  return {
+    of,
+    add: (key: string, slice: EndpointSlice): void => put(key, [...of(key), slice]),
+    remove: (key: string, slice: EndpointSlice): void =>
+      put(
+        key,
+        of(key).filter((one) => one !== slice),
+      ),
+  };
+}
+
+const isList = (value: EndpointSlice | readonly EndpointSlice[]): value is readonly EndpointSlice[] =>
+  Array.isArray(value);

@@ -290,8 +290,10 @@ function hasSameFrontends(a: ServiceModel, b: ServiceModel, family: TableFamily)
 }
 
 /** kube-proxy leaves entries alone while nobody serves. */
-function staleFlows(frontend: Registers, { serving: before }: Placed, { serving }: Face): StaleFlows | undefined {
-  if (before === serving || serving.length === 0) return undefined;
+/** Also when the last endpoint leaves (kube-proxy since 1.37): a flow that only sends would reach for it for ever. */
+function staleFlows(frontend: Registers, { serving: before }: Placed, face: Face): StaleFlows | undefined {
+  const { serving } = face;
+  if (before === serving || face === NO_FACE || before.length + serving.length === 0) return undefined;
   const kept = new Set(serving);
   const left = before.filter((target) => !kept.has(target));
   return left.length > 0 || before.length === 0 ? { frontend, left, serving } : undefined;

@@ -378,7 +378,7 @@ test('announced models: a piece of a cold start does not take what a later piece
   );
 });
 
-test('UDP: endpoints that stop serving are told per frontend, nothing while nobody serves', () => {
+test('UDP: endpoints that stop serving are told per frontend, the last one too', () => {
   const from = planner();
   const dns: ServiceText = { ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] };
   const at = (...endpoints: readonly EndpointText[]) =>
@@ -395,7 +395,7 @@ test('UDP: endpoints that stop serving are told per frontend, nothing while nobo
   assert.deepEqual(flows(set(from, at(one, two), dns)), []);
   assert.deepEqual(flows(set(from, at({ ...one, state: 'terminating' }, two), dns)), [], 'it still serves');
   assert.deepEqual(flows(set(from, at(two), dns)), [[key, ['10.64.1.1:53'], ['10.64.1.2:53']]]);
-  assert.deepEqual(flows(set(from, at(), dns)), []);
+  assert.deepEqual(flows(set(from, at(), dns)), [[key, ['10.64.1.2:53'], []]], 'the last one, too');
   assert.deepEqual(flows(set(from, at(one), dns)), [[key, [], ['10.64.1.1:53']]]);
   assert.deepEqual(flows(set(planner(), pods(1))), [], 'TCP has no such entries');
 });
