@@ -154,6 +154,10 @@ test('status shows load balancers with the health of their targets', async () =>
 });
 
 test('gc lists what has no Service, asks before it deletes, and deletes with --yes', async () => {
+  assert.equal((await cli(['gc', ...place()])).out, 'nothing to clean up\n', 'it is too young to be left over');
+  const [balancer] = aws.cloud.loadBalancers.values();
+  if (balancer === undefined) assert.fail('there is none');
+  aws.cloud.loadBalancers.put(balancer.arn, { ...balancer, createdMs: balancer.createdMs - 300_000 });
   const listed = await cli(['gc', ...place()]);
   assert.deepEqual([listed.code, listed.err], [0, '']);
   assert.match(listed.out, /DeleteLoadBalancer k8s-shop-old-0123456789: Service 11111111-.* is gone/);
