@@ -31,6 +31,8 @@ export interface Flows {
 }
 
 const UDP = 17;
+/** The kernel walks its whole table for each look at one frontend: for more of them one look at all costs less. */
+const MOST_SINGLE = 8;
 const UDP_KEY = protocolRegisters('udp');
 
 export function createFlows({ channel, planners, clock, log, cleaned }: FlowsOptions): Flows {
@@ -97,6 +99,10 @@ export function createFlows({ channel, planners, clock, log, cleaned }: FlowsOpt
   return {
     stale(family, flows) {
       for (const one of flows) waiting.set(`${family} ${one.frontend}`, { family, flows: one });
+      if (waiting.size > MOST_SINGLE) {
+        waiting.clear();
+        wantsAll = true;
+      }
       begin();
     },
     reconcile() {
@@ -109,11 +115,12 @@ export function createFlows({ channel, planners, clock, log, cleaned }: FlowsOpt
   };
 }
 
-/** Who may answer at this frontend; undefined: it is none of ours, or one of kube-proxy's rule leaves alone. */
+/** Who may answer at this frontend; undefined: it is none of ours, or nobody serves and kube-proxy leaves it alone. */
 function servingOf(planner: Planner, frontend: Registers | undefined): readonly Registers[] | undefined {
   const owner = frontend === undefined ? undefined : planner.ownerOf(frontend);
   const ports = owner === undefined ? undefined : planner.model(owner)?.[planner.family];
-  return ports?.find(({ frontends }) => frontends.some(({ key }) => key === frontend))?.serving;
+  const serving = ports?.find(({ frontends }) => frontends.some(({ key }) => key === frontend))?.serving;
+  return serving === undefined || serving.length === 0 ? undefined : serving;
 }
 
 const nameOf = (family: TableFamily): 'ipv4' | 'ipv6' => (family === 'ip' ? 'ipv4' : 'ipv6');

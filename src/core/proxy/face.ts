@@ -39,7 +39,7 @@ export interface Face {
   readonly scope: 'Cluster' | 'Local';
 }
 
-const NO_SOURCES: readonly AddressRange[] = [];
+export const NO_SOURCES: readonly AddressRange[] = [];
 
 /** Of a frontend that nobody has. */
 export const NO_FACE: Face = {

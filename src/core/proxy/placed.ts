@@ -1,6 +1,6 @@
 /** What one frontend has in the table, and the changes that give it another face. */
 import type { Element, Registers, TableFamily } from '../net/element.ts';
-import { type Choice, chainKind, type Face, FLAG_SETS, isDefaultTimeout } from './face.ts';
+import { type Choice, chainKind, type Face, FLAG_SETS, isDefaultTimeout, NO_SOURCES } from './face.ts';
 import { NO_TARGETS } from './lists.ts';
 import { maglev } from './maglev.ts';
 import type { AddressRange } from './model.ts';
@@ -74,7 +74,7 @@ export const newPlaced = (isHint: boolean): Placed => ({
   near: 0,
   flags: 0,
   isClusterIp: false,
-  sources: [],
+  sources: NO_SOURCES,
   serving: NO_TARGETS,
   scope: 'Cluster',
   isHint,

@@ -157,7 +157,7 @@ function modelOf(service: Service, slices: readonly EndpointSlice[], node: NodeF
     ip6,
     ...(health === undefined ? {} : { health }),
     noLocal: noLocalOf([...ip, ...ip6], { internal, external }),
-    problems,
+    problems: problems.length === 0 ? NONE : problems,
   };
 }
 

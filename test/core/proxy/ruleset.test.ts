@@ -151,7 +151,7 @@ for (const family of FAMILIES) {
         nft(text);
         nft(rulesetText({ ...made, chains: sample(family), timeouts: [30, 60] }));
         previous.push(hashChain(made));
-        const listed = nft('', '-t', 'list', 'table', family, 'fairlead');
+        const listed: string = nft('', '-t', 'list', 'table', family, 'fairlead');
         const hashes = [...listed.matchAll(/chain (rules-\S+)/g)].map(([, name]) => name);
         assert.deepEqual(hashes, previous);
         const chains = [...listed.matchAll(/chain (\S+) \{/g)].flatMap(
