@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
-import type { ElementChange, TableFamily } from '../../../src/core/net/element.ts';
-import type { DetectLocal } from '../../../src/core/proxy/model.ts';
+import fc from 'fast-check';
+import { parseBlock } from '../../../src/core/net/cidr.ts';
+import type { Element, ElementChange, TableFamily } from '../../../src/core/net/element.ts';
+import { formatIp } from '../../../src/core/net/ip.ts';
+import type { DetectLocal, Removal } from '../../../src/core/proxy/model.ts';
 import {
   chainsText,
   hashChain,
@@ -16,6 +19,7 @@ import { elementText, RANGE_SETS, rangeTexts } from '../../../src/core/proxy/sch
 import { type ChainKind, encodeValue, parseChainName } from '../../../src/core/proxy/value.ts';
 import { leaveOut } from '../../left-out.ts';
 import { planner } from './fixture.ts';
+import { history, modelOf } from './histories.ts';
 import { representative } from './representative.ts';
 import { LOCAL_PODS, POD_CIDRS, SERVICE_CIDRS } from './world.ts';
 
@@ -200,6 +204,30 @@ for (const family of FAMILIES) {
   });
 }
 
+for (const family of FAMILIES) {
+  test(`nft: the ${family} table follows random histories, each change as one transaction`, (t) => {
+    const nft = freshNft(t);
+    if (nft === undefined) return;
+    fc.assert(
+      fc.property(history, (batches) => {
+        nft(removalText(family) + rulesetText({ ...options(family), chains: [], timeouts: [] }));
+        const from = planner(family);
+        const pending: Removal[] = [];
+        for (const { changes, releasesAll } of batches) {
+          const models = new Map(changes.map(([name, state]) => [`default/${name}`, modelOf(state)] as const));
+          const plan = from.plan(models);
+          nft(chainsText(family, plan.chains, from.timeouts()) + changesText(plan.now, family));
+          if (plan.later === undefined) continue;
+          if (releasesAll) nft(changesText(from.release(plan.later), family));
+          else pending.push(plan.later);
+        }
+        for (const removal of pending.splice(0)) nft(changesText(from.release(removal), family));
+        assertHolds(nft, from.elements(), family);
+      }),
+      { numRuns: family === 'ip' ? 15 : 6 },
+    );
+  });
+}
 /** A server at the endpoint; prints who it sees, one line for each of three clients and the first again. */
 const CLIENTS = `
 const net = require('node:net');
@@ -258,25 +286,46 @@ function changesText(changes: readonly ElementChange[], family: TableFamily): st
     .join('');
 }
 
-/** What nft lists is what the planner means, by set. */
-function assertHolds(
-  nft: Nft,
-  elements: Iterable<{ readonly set: string; readonly key: string }>,
-  family: TableFamily,
-): void {
-  const bySet = new Map<string, { readonly set: string; readonly key: string }[]>();
+/** What nft lists is what the planner means, element by element. */
+function assertHolds(nft: Nft, elements: Iterable<Element>, family: TableFamily): void {
+  const bySet = new Map<string, Element[]>();
   for (const element of elements) bySet.set(element.set, [...(bySet.get(element.set) ?? []), element]);
   const listed = JSON.parse(nft('', '-j', 'list', 'table', family, 'fairlead')) as {
-    nftables: readonly { set?: { name: string; elem?: unknown[] }; map?: { name: string; elem?: unknown[] } }[];
+    readonly nftables: readonly { readonly set?: Listed; readonly map?: Listed }[];
   };
-  const sizes = listed.nftables.flatMap(({ set, map }) => {
-    const object = set ?? map;
-    return object === undefined || object.name === 'dispatch' ? [] : [[object.name, object.elem?.length ?? 0] as const];
-  });
-  assert.ok(sizes.length >= 15);
-  for (const [name, size] of sizes) {
+  const objects = listed.nftables.flatMap(({ set, map }) => set ?? map ?? []).filter(({ name }) => name !== 'dispatch');
+  assert.ok(objects.length >= 15);
+  for (const { name, elem = [] } of objects) {
     const own = bySet.get(name) ?? [];
-    const wanted = RANGE_SETS.some((set) => set === name) ? rangeTexts(own, family).length : own.length;
-    assert.equal(size, wanted, `${family} ${name}`);
+    const isRange = RANGE_SETS.some((set) => set === name);
+    const wanted = isRange ? rangeTexts(own, family) : own.map((element) => elementText(element, family));
+    assert.deepEqual(elem.map(listedText).sort(), [...wanted].sort(), `${family} ${name}`);
   }
+}
+
+interface Listed {
+  readonly name: string;
+  readonly elem?: readonly Value[];
+}
+
+type Value =
+  | string
+  | number
+  | readonly [Value, Value]
+  | { readonly concat: readonly Value[] }
+  | { readonly range: readonly [Value, Value] }
+  | { readonly prefix: { readonly addr: string; readonly len: number } };
+
+/** An element of nft's JSON as its text, prefixes as ranges. */
+function listedText(value: Value): string {
+  if (typeof value === 'string') return value === 'none' ? '0:0' : value;
+  if (typeof value === 'number') return String(value);
+  if (Array.isArray(value)) return (value as readonly [Value, Value]).map(listedText).join(' : ');
+  if ('concat' in value) return value.concat.map(listedText).join(' . ');
+  if ('range' in value) return value.range.map(listedText).join('-');
+  if (!('prefix' in value)) throw new TypeError(JSON.stringify(value));
+  const block = parseBlock(`${value.prefix.addr}/${value.prefix.len}`);
+  assert.ok(block);
+  const { family, first, last } = block;
+  return `${formatIp({ family, value: first })}-${formatIp({ family, value: last })}`;
 }
