@@ -212,7 +212,7 @@ async function startControlPlane({ guard, programs, options }: Making, control: 
         '--kubelet-preferred-address-types=InternalIP',
         '--profiling=false',
       ]);
-      await whenReady(where, [etcd, server], 60_000);
+      await whenReady(where, [etcd, server], 120_000);
     },
     stop: async () => {},
   });

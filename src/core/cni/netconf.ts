@@ -198,7 +198,7 @@ const protocols: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
 
 function mappingsOf(value: unknown, at: number): readonly PortMapping[] {
   const field = `runtimeConfig.portMappings[${at}].`;
-  const of = members(value, field.slice(0, -1));
+  const of = inOurCase(members(value, field.slice(0, -1)), ['hostPort', 'containerPort', 'protocol', 'hostIP']);
   const hostPort = count(of, 'hostPort', field) ?? 0;
   // Runtimes pass container ports without a hostPort along; portmap of the reference skips them.
   if (hostPort === 0) return [];
@@ -213,6 +213,14 @@ function mappingsOf(value: unknown, at: number): readonly PortMapping[] {
   if (hostIP !== undefined && ip === undefined) throw wrong(`${field}hostIP`, 'an IP address', hostIP);
   // 0.0.0.0 and :: are kept: they limit the mapping to one family.
   return [{ hostPort, containerPort, protocol, ...(ip === undefined ? {} : { hostIP: formatIp(ip) }) }];
+}
+
+/** containerd (go-cni) writes HostPort, CRI-O hostPort: Go, in which the reference plugins are written, reads either. */
+function inOurCase(given: Members, names: readonly string[]): Members {
+  const ours = new Map(names.map((name) => [name.toLowerCase(), name]));
+  return Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [ours.get(name.toLowerCase()) ?? name, value]),
+  );
 }
 
 function attachmentsOf(json: Members): readonly { readonly containerId: string; readonly ifname: string }[] {
