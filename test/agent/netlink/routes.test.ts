@@ -161,16 +161,16 @@ test('every channel makes the same links, addresses and routes, and fails alike'
     return errno === 0 ? [] : [`${message.kind} ${index}: ${errno}`];
   });
   assert.deepEqual(failed, [
-    'newLink 1: 17',
-    'newLink 4: 17',
-    'setLink 8: 19',
-    'newAddress 10: 17',
-    'deleteAddress 18: 99',
-    'newRoute 24: 17',
-    'newRoute 28: 101',
-    'deleteRoute 37: 3',
-    'deleteRoute 41: 3',
-    'deleteLink 44: 19',
+    'newLink 2: 17',
+    'newLink 5: 17',
+    'setLink 9: 19',
+    'newAddress 11: 17',
+    'deleteAddress 19: 99',
+    'newRoute 25: 17',
+    'newRoute 29: 101',
+    'deleteRoute 38: 3',
+    'deleteRoute 42: 3',
+    'deleteLink 45: 19',
   ]);
   // And what one channel wrote, another reads the same.
   assert.deepEqual(await state({ route: (places[0] as Place).route }), expected?.state);
