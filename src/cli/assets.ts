@@ -15,6 +15,9 @@ export async function exampleFiles(): Promise<readonly string[]> {
   return files.toSorted((a, b) => Number(!a.endsWith('/pools.yaml')) - Number(!b.endsWith('/pools.yaml')));
 }
 
+/** Pods behind the examples, for a demo with nodes. */
+export const workloadFiles = (): Promise<readonly string[]> => yamlFiles('examples/workloads/');
+
 async function yamlFiles(folder: string): Promise<readonly string[]> {
   const names = await readdir(`${deploy}${folder}`);
   return names

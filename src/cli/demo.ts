@@ -1,35 +1,35 @@
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { createLeader } from '../controllers/leader.ts';
 import type { KubeObject, Lease, Service } from '../core/objects.ts';
-import { type Client, createClient } from '../kube/request.ts';
+import type { Client } from '../kube/request.ts';
 import { resources } from '../kube/resource.ts';
 import { createLog } from '../obs/log.ts';
-import { createMetrics } from '../obs/metrics.ts';
-import { createSandboxApi } from '../sandbox/api/server.ts';
 import { systemClock } from '../work/clock.ts';
-import { crdFiles, exampleFiles } from './assets.ts';
 import type { Command, Terminal, Values } from './command.ts';
 import { listOf } from './connect.ts';
+import { openNodes, openPlain, type Stage, whyNoNodes } from './demo-stage.ts';
 import { parse } from './flags.ts';
-import { readManifests } from './manifest.ts';
-import { loadProvider } from './provider.ts';
+import { createReach, isReached, type Reach, type ReachRow, reachContent, reachText } from './reach.ts';
 import { statusOf, statusText } from './status.ts';
 import { paint } from './table.ts';
-import { putAll } from './world.ts';
 
 /** Between two looks; what is shown changes when a user does something, not faster. */
 const LOOK_MS = 500;
 /** The examples are served within a second; more means that something is wrong. */
 const ONCE_MS = 30_000;
+/** With nodes their pods start first, each a process of its own. */
+const ONCE_NODES_MS = 120_000;
+/** Each address is asked that often, without a failure. */
+const ONCE_QUESTIONS = 10;
 /** A Service without an address may still get one: pools are taken a moment after they are read. */
 const QUIET_MS = 2000;
 
 export const command: Command = {
   name: 'demo',
-  summary: 'Run Fairlead on an API server in memory, with example Services; nothing is left behind',
+  summary:
+    'Run Fairlead on an API server in memory, with example Services, and as root with nodes; nothing is left behind',
   usage: '',
   maxArgs: 0,
   flags: [
@@ -42,8 +42,20 @@ export const command: Command = {
       default: '6444',
     },
     { name: 'examples', help: 'Create the Services of deploy/examples', parse: parse.boolean, default: 'true' },
+    {
+      name: 'nodes',
+      value: 'N',
+      help: 'As root: nodes in network namespaces, with pods and a client outside; 0: none',
+      parse: parse.integer(0, 9),
+      default: '3',
+    },
   ],
-  examples: ['fairlead demo', 'fairlead demo --once', 'fairlead demo --port=7000 --examples=false'],
+  examples: [
+    'fairlead demo',
+    'sudo fairlead demo --nodes=2',
+    'fairlead demo --once',
+    'fairlead demo --port=7000 --examples=false',
+  ],
   async run({ flags }, terminal) {
     const folder = await mkdtemp(join(tmpdir(), 'fairlead-demo-'));
     try {
@@ -55,64 +67,40 @@ export const command: Command = {
 };
 
 async function demonstrate(flags: Values, terminal: Terminal, folder: string): Promise<number> {
-  const api = createSandboxApi({ clock: systemClock });
-  const server = await api.listen({ port: flags['port'] as number });
-  const client = createClient({ transport: api.transport(), clock: systemClock });
+  const logFile = openSync(join(folder, 'controller.log'), 'a');
+  const log = createLog({ destination: { write: (line) => void writeSync(logFile, line) } });
+  let stage: Stage | undefined;
   const ended = new AbortController();
   const signal = AbortSignal.any([terminal.signal, ended.signal]);
-  const logFile = join(folder, 'controller.log');
   try {
-    const kubeconfig = join(folder, 'kubeconfig');
-    await writeFile(kubeconfig, server.kubeconfig, { mode: 0o600 });
-    await putAll(client, await readManifests(await crdFiles(), terminal), signal);
-    // Before the controller: a Service must not be looked at before the pool of its own file is there.
-    if (flags['examples'] === true) await putAll(client, await readManifests(await exampleFiles(), terminal), signal);
-    const running = startController(client, logFile, signal);
-    terminal.stdout.write(greeting(kubeconfig, server.port, flags, terminal));
-    const shown = flags['once'] === true ? once(client, terminal, signal) : live(client, terminal, signal);
-    const code = await Promise.race([shown, running]);
+    const withoutNodes = flags['nodes'] === 0 ? '--nodes=0' : await whyNoNodes(terminal);
+    const options = { flags, terminal, folder, log, signal: terminal.signal };
+    if (withoutNodes === undefined) terminal.stderr.write(`starting ${flags['nodes']} nodes\n`);
+    stage = withoutNodes === undefined ? await openNodes(options) : await openPlain(options);
+    terminal.stdout.write(greeting(stage, flags, withoutNodes, terminal));
+    const reach = stage.nodes && createReach(stage.nodes.ask);
+    const shown = flags['once'] === true ? once(stage, reach, terminal, signal) : live(stage, reach, terminal, signal);
+    const code = await Promise.race([shown, stage.controller]);
     ended.abort(new Error('the demo has ended'));
-    await running;
+    await shown.catch(() => {}); // it ends with the signal
     return code;
+  } catch (error) {
+    // Ctrl-C while nodes start is no failure.
+    if (terminal.signal.aborted) return 0;
+    throw error;
   } finally {
     ended.abort(new Error('the demo has ended'));
-    await server.close();
-    await api.close();
+    await stage?.close();
+    closeSync(logFile);
   }
 }
 
-/** Resolves with the exit code when the controller has ended; a failure to start passes through. */
-async function startController(client: Client, logFile: string, signal: AbortSignal): Promise<number> {
-  const { openSync, writeSync, closeSync } = await import('node:fs');
-  const file = openSync(logFile, 'a');
-  const log = createLog({ destination: { write: (line) => void writeSync(file, line) } });
-  try {
-    await createLeader({
-      client,
-      clock: systemClock,
-      random: Math.random,
-      log,
-      metrics: createMetrics({ provider: 'onprem' }),
-      module: await loadProvider('onprem', process.cwd()),
-      providerConfig: { metallbNamespace: 'metallb-system' },
-      cluster: 'demo',
-      identity: 'demo',
-      lease: {
-        namespace: 'kube-system',
-        name: 'fairlead-controller',
-        leaseDurationMs: 15_000,
-        renewDeadlineMs: 10_000,
-        retryPeriodMs: 2000,
-      },
-      service: { defaultClass: false, driftCheckPeriodMs: 600_000, deleteOrphans: false, takeoverFieldManagers: [] },
-    }).run(signal);
-    return 0;
-  } finally {
-    closeSync(file);
-  }
-}
-
-function greeting(kubeconfig: string, port: number, flags: Values, { stdout, env }: Terminal): string {
+function greeting(
+  { kubeconfig, port, nodes }: Stage,
+  flags: Values,
+  withoutNodes: string | undefined,
+  { stdout, env }: Terminal,
+): string {
   const lines = [
     `An API server in memory runs on port ${port}${port === flags['port'] || flags['port'] === 0 ? '' : ` (${flags['port']} was taken)`}; Fairlead gives its Services addresses.`,
     '',
@@ -122,8 +110,17 @@ function greeting(kubeconfig: string, port: number, flags: Values, { stdout, env
     '    kubectl get services --all-namespaces --watch',
     '    kubectl create service loadbalancer mine --tcp=80:8080',
     '    kubectl annotate service mine metallb.io/loadBalancerIPs=192.0.2.77',
-    '',
   ];
+  if (nodes === undefined) lines.push('', paint('dim', `  Without nodes: ${withoutNodes}.`, stdout), '');
+  else
+    lines.push(
+      '    kubectl create deployment mine --image=any --port=8080 --replicas=3',
+      '    kubectl scale deployment web --replicas=5',
+      `    sudo ip netns exec ${nodes.client} curl http://192.0.2.77    # the client outside`,
+      '',
+      `  Nodes ${nodes.names.join(', ')} are network namespaces; one small server stands in for every image.`,
+      '',
+    );
   if (!hasProgram('kubectl', env)) {
     lines.push(
       paint('yellow', '  kubectl is not installed here; the demo shows the examples all the same.', stdout),
@@ -137,39 +134,50 @@ function hasProgram(name: string, env: Terminal['env']): boolean {
   return (env['PATH'] ?? '').split(delimiter).some((folder) => folder !== '' && existsSync(join(folder, name)));
 }
 
-/** Prints when every Service is served, or when nothing has changed for a while. 1 when there is no end. */
-async function once(client: Client, terminal: Terminal, signal: AbortSignal): Promise<number> {
-  const endMs = systemClock.monotonicMs() + ONCE_MS;
+/** Prints when every Service is served and reached, or when nothing has changed for a while. 1 when there is no end. */
+async function once(stage: Stage, reach: Reach | undefined, terminal: Terminal, signal: AbortSignal): Promise<number> {
+  const limitMs = reach === undefined ? ONCE_MS : ONCE_NODES_MS;
+  const endMs = systemClock.monotonicMs() + limitMs;
   let last = { content: '', sinceMs: systemClock.monotonicMs() };
+  let rows: readonly ReachRow[] = [];
+  const shown = (seen: Look): string =>
+    `${statusText(seen.status, Date.now(), terminal)}${reachOf(stage, rows, terminal)}`;
   while (systemClock.monotonicMs() < endMs) {
-    const status = await look(client, signal);
-    const content = JSON.stringify(status.services);
+    const seen = await look(stage.client, signal);
+    const { status, services } = seen;
+    if (reach !== undefined) rows = await reach.round(services);
+    const content = JSON.stringify([status.services, reachContent(rows)]);
     if (content !== last.content) last = { content, sinceMs: systemClock.monotonicMs() };
     const isServed = status.services.every(({ state }) => state === 'Serving');
     const isOver = status.services.every(({ state }) => state !== 'Pending' && state !== 'Provisioning');
-    if (status.leader !== undefined && (isServed || (isOver && systemClock.monotonicMs() - last.sinceMs > QUIET_MS))) {
-      terminal.stdout.write(statusText(status, Date.now(), terminal));
+    const isDone = isServed || (isOver && systemClock.monotonicMs() - last.sinceMs > QUIET_MS);
+    if (status.leader !== undefined && isDone && rows.every((row) => isReached(row, ONCE_QUESTIONS))) {
+      terminal.stdout.write(shown(seen));
       return 0;
     }
     await systemClock.sleep(20, signal);
   }
-  terminal.stderr.write(`not all Services have an outcome after ${ONCE_MS / 1000} s\n`);
-  terminal.stdout.write(statusText(await look(client, signal), Date.now(), terminal));
+  terminal.stderr.write(`not all Services have an outcome after ${limitMs / 1000} s\n`);
+  terminal.stdout.write(shown(await look(stage.client, signal)));
   return 1;
 }
 
 /** The table, again after every change; on a terminal in place. Ends with the signal. */
-async function live(client: Client, terminal: Terminal, signal: AbortSignal): Promise<number> {
+async function live(stage: Stage, reach: Reach | undefined, terminal: Terminal, signal: AbortSignal): Promise<number> {
   const { stdout } = terminal;
   let shown = '';
   while (!signal.aborted) {
-    const status = await look(client, signal).catch(() => undefined);
-    if (status === undefined) break;
-    const text = statusText(status, Date.now(), terminal);
+    const seen = await look(stage.client, signal).catch(() => undefined);
+    if (seen === undefined) break;
+    const { status, services } = seen;
+    const rows = (await reach?.round(services)) ?? [];
+    if (signal.aborted) break;
+    const text = `${statusText(status, Date.now(), terminal)}${reachOf(stage, rows, terminal)}`;
     const content = JSON.stringify([
       status.services,
       status.leader,
       status.pools.map(({ name, assigned }) => [name, `${assigned}`]),
+      reachContent(rows),
     ]);
     if (stdout.isTTY === true) {
       // Back to where the table began, then everything below it is new.
@@ -185,16 +193,21 @@ async function live(client: Client, terminal: Terminal, signal: AbortSignal): Pr
   return 0;
 }
 
-async function look(client: Client, signal: AbortSignal) {
+const reachOf = ({ nodes }: Stage, rows: readonly ReachRow[], { stdout }: Terminal): string =>
+  nodes === undefined || rows.length === 0 ? '' : `\n${reachText(rows, nodes.clientAddress, stdout)}`;
+
+interface Look {
+  readonly status: ReturnType<typeof statusOf>;
+  readonly services: readonly Service[];
+}
+
+async function look(client: Client, signal: AbortSignal): Promise<Look> {
   const pools = { group: 'metallb.io', version: 'v1beta1', plural: 'ipaddresspools' };
   const [services = [], ranges = [], leases = []] = await Promise.all([
     listOf<Service>(client, resources.services, signal),
     listOf<KubeObject>(client, pools, signal),
     listOf<Lease>(client, resources.leases, signal, 'kube-system'),
   ]);
-  return statusOf(
-    services,
-    ranges,
-    leases.find(({ metadata }) => metadata.name === 'fairlead-controller'),
-  );
+  const lease = leases.find(({ metadata }) => metadata.name === 'fairlead-controller');
+  return { status: statusOf(services, ranges, lease), services };
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { run } from '../netns/run.ts';
+import { run, withAdministration } from '../netns/run.ts';
 import { NETNS_PROGRAMS } from '../netns.ts';
 
 /** Program -> Debian package. */

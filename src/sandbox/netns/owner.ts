@@ -1,8 +1,10 @@
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Holds one record and one working folder per living sandbox. On tmpfs: a reboot takes namespaces and records alike. */
 export const RECORDS = '/run/fairlead-sandbox';
+
+const OWNER = '.owner';
 
 /** Who owns a sandbox. A process id alone is reused; together with its start it is not. */
 interface Owner {
@@ -40,7 +42,10 @@ export function disclaim(name: string): void {
   rmSync(recordOf(name), { force: true });
 }
 
-/** Names of sandboxes whose owner is certainly dead. In doubt, as with a record of another PID namespace, it lives. */
+/**
+ * Names of sandboxes whose owner is certainly dead. In doubt, as with a record of another PID namespace, it lives. A
+ * folder without a record is of no owner: the record comes before it and goes after it.
+ */
 export function abandoned(): readonly string[] {
   let entries: readonly string[];
   try {
@@ -48,11 +53,13 @@ export function abandoned(): readonly string[] {
   } catch {
     return []; // no sandbox has ever been here
   }
-  return entries
-    .filter((entry) => entry.endsWith('.owner'))
-    .map((entry) => entry.slice(0, -'.owner'.length))
-    .filter((name) => NAME.test(name) && isDead(name))
-    .sort();
+  const records = new Set(
+    entries.filter((entry) => entry.endsWith(OWNER)).map((entry) => entry.slice(0, -OWNER.length)),
+  );
+  const dead = [...records].filter((name) => NAME.test(name) && isDead(name));
+  // Read again: a sandbox may have begun between its record and this.
+  const lost = entries.filter((name) => NAME.test(name) && !records.has(name) && !hasRecord(name));
+  return [...dead, ...lost].sort();
 }
 
 function isDead(name: string): boolean {
@@ -88,6 +95,8 @@ function ownerOf(pid: string): Owner | undefined {
   }
 }
 
+const hasRecord = (name: string): boolean => lstatSync(recordOf(name), { throwIfNoEntry: false }) !== undefined;
+
 function recordOf(name: string): string {
-  return `${folderOf(name)}.owner`;
+  return `${folderOf(name)}${OWNER}`;
 }

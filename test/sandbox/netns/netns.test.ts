@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, symlinkSync, unlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, unlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import { RECORDS } from '../../../src/sandbox/netns/owner.ts';
 import { NAMESPACES, sweep } from '../../../src/sandbox/netns/sweep.ts';
@@ -191,6 +191,15 @@ test('a process that just exits takes its sandbox along', { timeout: 60_000 }, a
   assert.equal(child.exitCode, 3);
   assert.deepEqual(namespacesOf(name), []);
   assert.deepEqual(pids.filter(isAlive), []);
+});
+
+test('a folder that somebody made anew after its sandbox was closed goes, too', { timeout: 60_000 }, async (t) => {
+  if (missing !== undefined) return leaveOut(t, ...missing);
+  const netns = await createNetns({ prefix: 'tns' });
+  await netns.close();
+  mkdirSync(netns.folder);
+  sweep();
+  assert.ok(!existsSync(netns.folder));
 });
 
 test('a namespace without a record, and a record of another PID namespace, are left alone', {
