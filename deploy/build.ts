@@ -13,8 +13,11 @@ const assets = ['deploy/crds', 'deploy/kustomize', 'deploy/examples'];
  */
 export const nodeFlags: readonly string[] = ['--max-semi-space-size=8'];
 
+/** glibc: one arena, given back when it is free. An arena per thread keeps 15 MB more of what the lists needed. */
+export const environment: readonly string[] = ['MALLOC_ARENA_MAX=1', 'MALLOC_TRIM_THRESHOLD_=131072'];
+
 /** Statically imported packages would load before the check of the Node version: hence a launcher without imports. */
-const launcher = `#!/usr/bin/env -S node ${nodeFlags.join(' ')}
+const launcher = `#!/usr/bin/env -S ${environment.join(' ')} node ${nodeFlags.join(' ')}
 const [major] = process.versions.node.split('.').map(Number);
 if (major < 24) {
   process.stderr.write(\`fairlead needs Node 24 or newer, found \${process.versions.node}\\n\`);

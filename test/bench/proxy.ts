@@ -11,7 +11,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bundle, nodeFlags } from '../../deploy/build.ts';
+import { bundle, environment, nodeFlags } from '../../deploy/build.ts';
 import type { EndpointSlice } from '../../src/core/objects.ts';
 import type { Client } from '../../src/kube/request.ts';
 import { createNetns, type Netns } from '../../src/sandbox/netns.ts';
@@ -45,7 +45,7 @@ const kubeProxy = join(homedir(), '.cache/fairlead/kube-1.37.2/kube-proxy');
 const ours: Proxy = {
   name: 'fairlead',
   argv: (kubeconfig) => [
-    ...['env', 'MALLOC_ARENA_MAX=1', 'MALLOC_TRIM_THRESHOLD_=131072', process.execPath, ...nodeFlags],
+    ...['env', ...environment, process.execPath, ...nodeFlags],
     ...[join(import.meta.dirname, '../../dist/fairlead.js'), 'agent', '--node-name=n1', '--parts=proxy'],
     ...[`--kubeconfig=${kubeconfig}`, '--cluster-cidr=10.244.0.0/15'],
   ],

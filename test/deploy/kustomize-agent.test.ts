@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { nodeFlags } from '../../deploy/build.ts';
+import { environment, nodeFlags } from '../../deploy/build.ts';
 import { agentFlags, agentOptions, agentProblems } from '../../src/cli/agent-flags.ts';
 import { parseFlags } from '../../src/cli/flags.ts';
 import { ask, kubectl } from '../kube/ask.ts';
@@ -120,4 +120,5 @@ test('the image runs the bundle with the same flags of Node as its launcher', ()
   const file = readFileSync(join(root, 'deploy/images/agent.Dockerfile'), 'utf8');
   const entrypoint = /^ENTRYPOINT (.+)$/m.exec(file)?.[1] ?? 'null';
   assert.deepEqual(JSON.parse(entrypoint), ['node', ...nodeFlags, '/fairlead/fairlead.js']);
+  for (const setting of environment) assert.ok(/^ENV .*$/m.exec(file)?.[0].split(' ').includes(setting), setting);
 });
