@@ -42,9 +42,12 @@ export interface Demand {
 /** Limits that the demand exceeds, sorted as AWS lists them. Empty: everything fits. */
 export function preflight(demand: Demand, facts: Pick<Facts, 'limits' | 'counts'>): readonly QuotaWarning[] {
   const { counts } = facts;
+  // Where there are more than allowed already the figure is not the one that holds (stand-ins for AWS).
+  const withMore = (limit: Limit, has: number, more: number): number =>
+    more === 0 || has > limitOf(facts, limit) ? 0 : has + more;
   const uses: readonly (readonly [Limit, number])[] = [
-    ['network-load-balancers', demand.newLoadBalancers === 0 ? 0 : counts.loadBalancers + demand.newLoadBalancers],
-    ['target-groups', demand.newTargetGroups === 0 ? 0 : counts.targetGroups + demand.newTargetGroups],
+    ['network-load-balancers', withMore('network-load-balancers', counts.loadBalancers, demand.newLoadBalancers)],
+    ['target-groups', withMore('target-groups', counts.targetGroups, demand.newTargetGroups)],
     ['listeners-per-network-load-balancer', demand.listeners],
     ['certificates-per-network-load-balancer', demand.certificates],
     ['targets-per-target-group', demand.targetsInGroup],

@@ -51,6 +51,23 @@ test('a quota that is reached is told before anything is made, once; then AWS ha
   await assert.rejects(ensure(harness, other), { code: 'FL_AWS_QUOTA' });
 });
 
+test('an account that holds more than its figure allows has another quota: nothing is told', async () => {
+  const harness = await awsHarness();
+  const { first, other } = awsSpecs(harness.world);
+  const third = { ...other, uid: `${other.uid.slice(0, -1)}9`, key: 'default/third' };
+  await ensure(harness, first);
+  await ensure(harness, other);
+  harness.aws.fault = ({ operation }) => {
+    if (operation === 'DescribeAccountLimits') harness.aws.configure({ quotas: { ...awsQuotas, loadBalancers: 1 } });
+    else harness.aws.configure({ quotas: awsQuotas });
+    return undefined;
+  };
+  await harness.clock.advance(3_700_000); // limits are read once an hour
+  const progress = await ensure(harness, { ...third, service: { ...third.service, name: 'third' } });
+  assert.ok(!progress.events?.some(({ reason }) => reason === 'QuotaExceeded'), JSON.stringify(progress));
+  assert.equal(harness.aws.cloud.loadBalancers.values().length, 3);
+});
+
 test('a load balancer whose Service nobody knows is no orphan in its first five minutes', async () => {
   const harness = await awsHarness();
   const { first } = awsSpecs(harness.world);
