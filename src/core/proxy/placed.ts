@@ -8,7 +8,7 @@ import { classidAt, classidRegisters } from './registers.ts';
 import type { SetName } from './schema.ts';
 import { arrange, isSame } from './slots.ts';
 import type { Draft, Table } from './table.ts';
-import { encodeValue, LOCAL_OFFSET } from './value.ts';
+import { decodeValue, encodeValue, isLocal, LOCAL_OFFSET } from './value.ts';
 
 type List = 'cluster' | 'local';
 const LISTS = ['cluster', 'local'] as const satisfies readonly List[];
@@ -82,17 +82,18 @@ export const newPlaced = (isHint: boolean): Placed => ({
 
 /** Writes into the draft what differs, and leaves `placed` as the face says. */
 export function place(key: Registers, placed: Placed, face: Face, placer: Placer): void {
+  const isRead = placed.isHint && placer.table.isAdopting;
+  // Nothing found may lead to slots that go before `sweep`, so what leads to them is taken first.
+  const hadNear = isRead ? foundValue('services-near', key, placer) : placed.isHint ? 0 : placed.near;
+  const had = isRead ? foundValue('services', key, placer) : placed.isHint ? 0 : placed.services;
   for (const list of LISTS)
-    if (placed[list].length > 0 || face[list].length > 0) placeList(key, list, { placed, face, placer });
+    if (placed[list].length > 0 || face[list].length > 0)
+      placeList(key, list, { placed, face, placer, promised: isRead ? promisedBy(list, had, hadNear) : 0 });
   const services = chainValue(face, face.services, placed, placer);
   const near = chainValue(face, face.near, placed, placer);
   placeFlags(key, placed.isHint ? 0 : placed.flags, face.flags, placer);
   if (placed.sources.length > 0 || face.sources.length > 0 || placer.table.isAdopting)
     placeSources(key, placed.isHint ? [] : placed.sources, face.sources, placer);
-  // Nothing found may lead to slots that go before `sweep`.
-  const isRead = placed.isHint && placer.table.isAdopting;
-  const hadNear = isRead ? foundValue('services-near', key, placer) : placed.isHint ? 0 : placed.near;
-  const had = isRead ? foundValue('services', key, placer) : placed.isHint ? 0 : placed.services;
   if (hadNear !== near) placeValue({ set: 'services-near', key, value: near, had: hadNear }, placer);
   if (had !== services) placeValue({ set: 'services', key, value: services, had }, placer);
   placed.choice = face.choice;
@@ -126,14 +127,16 @@ interface Step {
   readonly placed: Placed;
   readonly face: Face;
   readonly placer: Placer;
+  /** Slots of the list that the values of a found table lead to. */
+  readonly promised: number;
 }
 
-function placeList(key: Registers, list: List, { placed, face, placer }: Step): void {
+function placeList(key: Registers, list: List, { placed, face, placer, promised }: Step): void {
   const { table, draft } = placer;
   const set = slotSet(face.choice);
   const isRead = placed.isHint && table.isAdopting && set === 'endpoints';
-  if (isRead) takeSlots(key, list, { placed, face, placer });
-  else if (placed.isHint && table.isAdopting) readHint(key, list, { placed, face, placer });
+  if (isRead) takeSlots(key, list, { placed, face, placer, promised });
+  else if (placed.isHint && table.isAdopting) readHint(key, list, { placed, face, placer, promised });
   const isHint = placed.isHint && !isRead;
   const before = placed[list];
   const wasSet = isRead ? set : slotSet(placed.choice);
@@ -203,7 +206,11 @@ function retireSlots(key: Registers, list: List, { placed, slots, ids, set, wasS
   }
 }
 
-function slotsOf(before: readonly Registers[], wanted: readonly Registers[], { face, placer }: Omit<Step, 'placed'>) {
+function slotsOf(
+  before: readonly Registers[],
+  wanted: readonly Registers[],
+  { face, placer }: Pick<Step, 'face' | 'placer'>,
+) {
   const { memo } = placer;
   if (memo.old === before && memo.wanted === wanted && memo.choice === face.choice && memo.slots !== undefined)
     return memo.slots;
@@ -229,15 +236,24 @@ function idsFor(slots: readonly Registers[], known: Ids, { allocate }: Placer): 
 }
 
 /** What the found table has in the slots is what they hold: the rest is as with any other change. */
-function takeSlots(key: Registers, list: List, { placed, face, placer }: Step): void {
+function takeSlots(key: Registers, list: List, { placed, face, placer, promised }: Step): void {
   const targets: Registers[] = [];
-  for (;;) {
+  while (targets.length < promised) {
     const target = placer.table.take('endpoints', slotKey(key, list, targets.length));
     if (target === undefined) break;
     targets.push(target);
   }
   placed[list] = targets.length === 0 ? NO_TARGETS : isSame(targets, face[list]) ? face[list] : targets;
   setIds(placed, list, NO_IDS);
+}
+
+/** Slots behind these are nobody's, and go with `sweep`. */
+function promisedBy(list: List, ...values: readonly number[]): number {
+  const counts = values.flatMap((value) => {
+    const chain = value === 0 ? undefined : decodeValue(value);
+    return chain !== undefined && isLocal(chain.kind) === (list === 'local') ? [chain.slots] : [];
+  });
+  return Math.max(0, ...counts);
 }
 
 /** Takes ids from the table that was found, where nothing better is known, so that clients keep their endpoints. */

@@ -6,6 +6,12 @@ import { isSetName, RANGE_SETS, type SetName } from './schema.ts';
 /** Data of a map's element; the key's end of a range of `allowed`; '' of a plain set's. */
 type Data = Registers;
 
+interface FoundSet {
+  readonly at: Map<Registers, number>; // key -> index in data
+  /** `undefined` once somebody has asked for it: cheaper than to delete it from a map of 100,000. */
+  readonly data: (Data | undefined)[];
+}
+
 /** The changes that are being gathered for one transaction. */
 export interface Draft {
   /** Slots before what leads to them, so that a reader of the text follows it. */
@@ -45,7 +51,7 @@ const RANGES: ReadonlySet<SetName> = new Set(RANGE_SETS);
 export function createTable(): Table {
   const waiting = new Map<string, { readonly list: readonly unknown[]; readonly data: Data }>(); // set . key -> the removal it is in
   const absent = new Set<string>(); // set . key of what the kernel refused
-  let found: Map<SetName, Map<Registers, Data | undefined>> | undefined; // set -> key -> data; undefined once somebody asked
+  let found: Map<SetName, FoundSet> | undefined; // set -> what it was found to hold
   let allowed = new Map<Registers, Registers[]>(); // frontend -> keys of found elements of `allowed`
   let ranges = new Map<SetName, Element[]>();
 
@@ -59,10 +65,10 @@ export function createTable(): Table {
   /** The data that the element has in the table now. */
   const known = ({ set, key }: Element, had: Data | undefined): Data | undefined => {
     const ofSet = found?.get(set as SetName);
-    const was = ofSet?.get(key);
-    if (was !== undefined) {
-      // Cheaper than to delete it from a map of 100,000.
-      ofSet?.set(key, undefined);
+    const at = ofSet?.at.get(key);
+    const was = at === undefined ? undefined : ofSet?.data[at];
+    if (ofSet !== undefined && at !== undefined && was !== undefined) {
+      ofSet.data[at] = undefined;
       return was;
     }
     if (waiting.size === 0 || !isLookedUp(set)) return had;
@@ -107,7 +113,11 @@ export function createTable(): Table {
     refused({ op, element: { set, key } }) {
       if (op === 'add') absent.add(`${set}.${key}`);
     },
-    found: (set, key) => found?.get(set)?.get(key),
+    found: (set, key) => {
+      const ofSet = found?.get(set);
+      const at = ofSet?.at.get(key);
+      return at === undefined ? undefined : ofSet?.data[at];
+    },
     take: (set, key) => known({ set, key }, undefined),
     foundUnder: (frontend) => allowed.get(frontend) ?? [],
     get isAdopting() {
@@ -129,21 +139,22 @@ export function createTable(): Table {
         }
         let ofSet = found.get(element.set);
         if (ofSet === undefined) {
-          ofSet = new Map();
+          ofSet = { at: new Map(), data: [] };
           found.set(element.set, ofSet);
         }
-        ofSet.set(element.key, dataOf(element));
+        ofSet.at.set(element.key, ofSet.data.push(dataOf(element)) - 1);
         if (element.set === 'allowed') index(allowed, element.key);
       }
     },
     foundRanges: (set) => ranges.get(set) ?? [],
     sweep(draft) {
-      const left = found ?? new Map<SetName, Map<Registers, Data | undefined>>();
+      const left = found ?? new Map<SetName, FoundSet>();
       found = undefined;
       ranges = new Map();
       allowed = new Map();
-      for (const [set, elements] of left)
-        for (const [key, data] of elements) {
+      for (const [set, { at, data: all }] of left)
+        for (const [key, index] of at) {
+          const data = all[index];
           if (data === undefined) continue;
           const element =
             set === 'allowed' ? { set, key, keyEnd: data } : data === '' ? { set, key } : { set, key, data };

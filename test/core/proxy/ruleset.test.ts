@@ -316,11 +316,13 @@ type Value =
   | { readonly range: readonly [Value, Value] }
   | { readonly prefix: { readonly addr: string; readonly len: number } };
 
+const isPair = (value: Value): value is readonly [Value, Value] => Array.isArray(value);
+
 /** An element of nft's JSON as its text, prefixes as ranges. */
 function listedText(value: Value): string {
   if (typeof value === 'string') return value === 'none' ? '0:0' : value;
   if (typeof value === 'number') return String(value);
-  if (Array.isArray(value)) return (value as readonly [Value, Value]).map(listedText).join(' : ');
+  if (isPair(value)) return value.map(listedText).join(' : ');
   if ('concat' in value) return value.concat.map(listedText).join(' . ');
   if ('range' in value) return value.range.map(listedText).join('-');
   if (!('prefix' in value)) throw new TypeError(JSON.stringify(value));
