@@ -53,15 +53,19 @@ class NftWire implements NftChannel {
   }
 
   async dump(family: TableFamily, set: string): Promise<readonly KernelElement[] | undefined> {
-    for (let attempt = 0; attempt < DUMP_TRIES; attempt += 1) {
+    for (let attempt = 1; attempt <= DUMP_TRIES; attempt += 1) {
       const elements: KernelElement[] = [];
+      const before = await this.generation();
       const end = await this.#wire.dump(encodeElementDump(family, set, this.#wire.sequence(1)), (datagram) => {
         for (const message of messagesOf(datagram)) decodeElements(datagram, message, set, elements);
       });
       if (end.lost) continue;
       if (end.errno === ERRNO.ENOENT) return undefined;
       if (end.errno !== 0) throw dumpFailed(`set ${set}`, end.errno);
-      if (!end.interrupted) return elements;
+      // The kernel does not mark a dump of elements as interrupted (6.18); the generation tells, but not of which table.
+      // With somebody who changes another table all the time, one that may lack a change is better than none at all.
+      const isWhole = (await this.generation()) === before || attempt === DUMP_TRIES;
+      if (!end.interrupted && isWhole) return elements;
     }
     throw neverWhole(`set ${set}`);
   }

@@ -22,6 +22,7 @@ interface FakeLibc extends Libc {
 function fakeLibc(
   answer: (request: Uint8Array) => readonly Receipt[],
   faults: { readonly socket?: number; readonly option?: number; readonly send?: number } = {},
+  generations: () => number = () => 1,
 ): FakeLibc {
   const queues = new Map<number, Receipt[]>();
   const sent: Uint8Array[] = [];
@@ -35,6 +36,10 @@ function fakeLibc(
     return -1;
   };
   const send = (fd: number, bytes: Uint8Array): number => {
+    if (messagesOf(bytes)[0]?.type === GETGEN) {
+      queues.get(fd)?.push(generationReply(first(bytes), generations()));
+      return bytes.length;
+    }
     sent.push(bytes);
     if (faults.send !== undefined) return fail(faults.send);
     queues.get(fd)?.push(...answer(bytes));
@@ -70,6 +75,19 @@ function fakeLibc(
     close: (fd) => void closed.push(fd),
     errno: () => errno,
   };
+}
+
+const GETGEN = 0x0a10;
+
+function generationReply(seq: number, generation: number): Uint8Array {
+  const bytes = Buffer.alloc(28);
+  bytes.writeUInt32LE(28, 0);
+  bytes.writeUInt16LE(0x0a0f, 4);
+  bytes.writeUInt32LE(seq, 8);
+  bytes.writeUInt16LE(8, 20);
+  bytes.writeUInt16LE(1, 22);
+  bytes.writeUInt32BE(generation, 24);
+  return bytes;
 }
 
 /** NLMSG_ERROR for the message with this number, with the offset of the guilty attribute where there is one. */
@@ -218,6 +236,29 @@ test('a dump that is of no single moment is read again', async () => {
   });
   assert.deepEqual(await nft(libc).dump('ip', 's'), []);
   assert.equal(dumps, 3);
+});
+
+test('a dump beside a change is read again, and in the end taken: the change may be in another table', async () => {
+  for (const [still, expected] of [
+    [3, 2],
+    [1000, 20],
+  ] as const) {
+    let dumps = 0;
+    let asked = 0;
+    const libc = fakeLibc(
+      (request) => {
+        dumps += 1;
+        return [done(first(request))];
+      },
+      {},
+      () => {
+        asked += 1;
+        return Math.min(asked, still);
+      },
+    );
+    assert.deepEqual(await nft(libc).dump('ip', 's'), []);
+    assert.equal(dumps, expected);
+  }
 });
 
 test('a dump that is never of one moment ends with an error', async () => {
