@@ -48,6 +48,8 @@ const CHUNK = 2000;
 /** Random choice among one, two, three: loaded with the rules, because nearly every cluster needs them at once. */
 const COMMON = [1, 2, 3].map((slots) => encodeValue({ kind: 'lb', slots }));
 const MOST_CHANGES = 25_000;
+/** Models or elements that the planner takes in before others may run. */
+const AT_ONCE = 5_000;
 const ENOENT = 2;
 const EEXIST = 17;
 /** So often in a row a table is read again because the kernel has elements that we do not know; then they are left out. */
@@ -196,8 +198,7 @@ export class FamilyTable {
         if (this.#elements === 'unknown') return;
       }
     } else if (this.#models.size > chunk) {
-      // Who keeps an address that two want is decided once, not by the order of the pieces.
-      if (!this.#isAnnounced) planner.announce(this.#models.values().filter((model) => model !== undefined));
+      if (!this.#isAnnounced) await this.#announce();
       this.#isAnnounced = true;
       const some: [string, ServiceModel | undefined][] = [];
       for (const entry of this.#models) {
@@ -218,6 +219,15 @@ export class FamilyTable {
       await this.#write(planner.sweep());
     } else {
       await this.#commit(this.#due());
+    }
+  }
+
+  /** Who keeps an address that two want is decided once, not by the order of the pieces. */
+  async #announce(): Promise<void> {
+    const models = [...this.#models.values()].filter((model) => model !== undefined);
+    for (let at = 0; at < models.length; at += AT_ONCE) {
+      this.#options.planner.announce(models.slice(at, at + AT_ONCE));
+      await turn();
     }
   }
 
@@ -401,7 +411,11 @@ export class FamilyTable {
     // What was begun with an earlier reading is over: a planner compares with one at a time.
     if (this.#isAdopting) this.#discard(planner.sweep());
     this.#isAdopting = true;
-    planner.adopt(found);
+    // Also with nothing found.
+    for (let at = 0; at === 0 || at < found.length; at += AT_ONCE) {
+      planner.adopt(found.slice(at, at + AT_ONCE));
+      await turn();
+    }
     this.#replan = [...planner.keys()];
     for (const set of this.#ranges.keys()) this.#staleRanges.add(set);
     this.#elements = 'read';
