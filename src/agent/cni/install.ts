@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { failure } from '../../core/errors.ts';
+import { failure, isProviderError } from '../../core/errors.ts';
 
 /** Where the container runtime looks, and what is put there. */
 export interface InstallOptions {
@@ -65,9 +65,17 @@ function replaceFile(path: string, content: () => Buffer, mode: number): boolean
     renameSync(fresh, path);
     return true;
   } catch (error) {
-    rmSync(fresh, { force: true });
-    if (error instanceof Error && 'kind' in error) throw error;
+    discard(fresh);
+    if (isProviderError(error)) throw error;
     throw failure('FL_CNI_CONFLIST', `${path} cannot be written: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function discard(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // What kept it from being written keeps it from being removed; the caller tells that.
   }
 }
 

@@ -66,7 +66,8 @@ const UNDO_MS = 10_000;
 const REMOVAL_MS = 20_000;
 /** Each try takes new indexes; a name that is taken stays taken. */
 const TRIES = 3;
-const EEXIST = 17;
+/** EEXIST, EBUSY: a name or an index that the kernel has already, in one of the two namespaces. */
+const TAKEN = [17, 16];
 const ESRCH = 3;
 const ENODEV = 19;
 
@@ -206,7 +207,7 @@ export function createPlugin(options: PluginOptions): Plugin {
       if (outcome.kind === 'done') return wiring;
       if (outcome.kind === 'lost')
         throw new CniFailure(cniCodes.io, 'the plugin was gone before it had wired the pod', 'What it did is undone.');
-      if (!outcome.isFirst || outcome.errno !== EEXIST) throw refusal(outcome, call);
+      if (!outcome.isFirst || !TAKEN.includes(outcome.errno)) throw refusal(outcome, call);
       if (tries === TRIES)
         throw new CniFailure(
           cniCodes.logic,

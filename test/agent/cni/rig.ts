@@ -36,6 +36,10 @@ export interface Rig {
   /** A namespace for a pod; its path. */
   pod(name: string): Promise<string>;
   call(command: string, call: Call): Promise<Answer>;
+  /** The same, made when it is not there yet. */
+  netnsOf(name: string): Promise<string>;
+  /** Any program in the namespace at the path; its exit status is a value. */
+  run(netns: string, ...argv: readonly string[]): Promise<Answer>;
   /** `ip` in the namespace at the path. */
   ip(netns: string, ...args: readonly string[]): string;
   /** Links of ours, routes to pods, files: what must be gone after the last DEL. */
@@ -220,6 +224,17 @@ export async function createRig(t: TestContext, rig: RigOptions = {}): Promise<R
       return netns.path(name);
     },
     call: (command, call) => callPlugin(netns.path('node'), join(options.binDir, options.plugin), command, call),
+    netnsOf: async (name) => {
+      if (!names('/run/netns').includes(netns.path(name).split('/').at(-1) ?? '')) await netns.add(name);
+      return netns.path(name);
+    },
+    run: async (path, ...argv) => {
+      const { status, stdout, stderr } = spawnSync('nsenter', [`--net=${path}`, ...argv], {
+        encoding: 'utf8',
+        timeout: 30_000,
+      });
+      return { code: status ?? 137, stdout, stderr, json: undefined };
+    },
     ip: (path, ...args) => {
       const { status, stdout, stderr } = spawnSync('nsenter', [`--net=${path}`, 'ip', ...args], { encoding: 'utf8' });
       if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`);
