@@ -48,7 +48,7 @@ export function explain(packet: Packet, options: ExplainOptions): Explanation {
       ...rivalLines(key, options),
       ...elementLines(outcome, options),
       ...answer(packet, outcome, options),
-      ...(model?.problems ?? []).map(({ message }) => `left out: ${message}`),
+      ...(model?.problems ?? []).map(({ message }) => `problem: ${message}`),
     ],
   };
 }

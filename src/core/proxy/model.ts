@@ -87,7 +87,7 @@ export interface HealthCheck {
   readonly localEndpoints: number;
 }
 
-/** What is wrong with a part of a Service; only that part is left out. */
+/** What is wrong with a part of a Service; only that part is left out, or without effect. */
 export interface ProxyProblem {
   /** 'spec.externalIPs[1]', 'EndpointSlice web-abc: endpoints[3].addresses[0]'. */
   readonly field: string;

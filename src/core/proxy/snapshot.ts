@@ -20,6 +20,7 @@ import type {
 import { addressRegisters, familyOf, ipAt } from './registers.ts';
 import { keyText } from './schema.ts';
 import { sourcesOf } from './sources.ts';
+import { DEFAULT_TIMEOUT_SECONDS } from './value.ts';
 
 /** Only a proxy of that name serves the Service. */
 export const PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
@@ -149,6 +150,12 @@ function modelOf(service: Service, slices: readonly EndpointSlice[], node: NodeF
   };
   const ip = portModels('ip');
   const ip6 = portModels('ip6');
+  if (
+    affinitySeconds > 0 &&
+    affinitySeconds !== DEFAULT_TIMEOUT_SECONDS &&
+    [...ip, ...ip6].some(({ hashed }) => hashed)
+  )
+    problems.push(timeoutProblem(affinitySeconds, isHashed));
   const health = healthOf(service, external, localReady);
   return {
     key: keyOf(service),
@@ -169,9 +176,17 @@ const isExternal = ({ spec }: Service): boolean =>
 
 function affinityOf({ spec }: Service): number {
   if (spec.sessionAffinity !== 'ClientIP') return 0;
-  const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800;
+  const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS;
   // The API allows 1 to 86,400.
-  return Number.isInteger(seconds) && seconds > 0 ? Math.min(seconds, 86_400) : 10_800;
+  return Number.isInteger(seconds) && seconds > 0 ? Math.min(seconds, 86_400) : DEFAULT_TIMEOUT_SECONDS;
+}
+
+/** The API fills in the default, so that one is nobody's wish. */
+function timeoutProblem(seconds: number, isHashed: boolean): ProxyProblem {
+  const field = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
+  const where = isHashed ? `with ${HASH_ANNOTATION}` : 'in IPv6';
+  const message = `${field}: ${seconds} has no effect ${where}: a hash of the client's address chooses its endpoint, without time limit`;
+  return { field, message };
 }
 
 function consistentHash({ metadata }: Service, problems: ProxyProblem[]): boolean {

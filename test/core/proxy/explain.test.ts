@@ -90,7 +90,7 @@ const cases: readonly { readonly name: string; readonly question: Question; read
       'endpoints: 2 for policy Cluster, 1 on this node',
       '  guard: restricted { 203.0.113.1 . tcp . 80 }',
       "dropped: 198.18.0.1 is in none of the Service's source ranges",
-      'left out: spec.loadBalancerSourceRanges[1]: "x" is not a CIDR; write it as 10.0.0.0/8 or 2001:db8::/32',
+      'problem: spec.loadBalancerSourceRanges[1]: "x" is not a CIDR; write it as 10.0.0.0/8 or 2001:db8::/32',
     ],
   },
   {

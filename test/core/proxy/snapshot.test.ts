@@ -310,6 +310,22 @@ test('affinity: absent and odd timeouts, and hashing for IPv6', () => {
   assert.equal(model({ sessionAffinity: 'None' }, []).ip[0]?.affinitySeconds, 0);
 });
 
+test('a timeout that hashing does not keep is told, the default is not', () => {
+  const of = (timeoutSeconds: number, more: ServiceText = {}) =>
+    messages(
+      model({ sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds } }, ...more }, []),
+    );
+  const dual = { clusterIPs: ['172.30.0.1', 'fd30::1'] };
+  assert.deepEqual(of(60, dual), [
+    "spec.sessionAffinityConfig.clientIP.timeoutSeconds: 60 has no effect in IPv6: a hash of the client's address chooses its endpoint, without time limit",
+  ]);
+  assert.deepEqual([of(60), of(10_800, dual)], [[], []]);
+  assert.match(
+    of(60, { annotations: { 'fairlead.dev/consistent-hash': 'true' } })[0] ?? '',
+    /no effect with fairlead.dev/,
+  );
+});
+
 test('consistent hashing by annotation, in both families', () => {
   const of = (text: string) =>
     model({ clusterIPs: ['172.30.0.1', 'fd30::1'], annotations: { 'fairlead.dev/consistent-hash': text } }, [pod]);
