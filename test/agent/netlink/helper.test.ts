@@ -79,6 +79,25 @@ test("a program that is not there is another way's", async () => {
   });
 });
 
+test('events that were lost are told as such', { timeout: 20_000 }, async (t) => {
+  const hello = String.raw`printf '\004\0\0\0\0\0\0\0\006\0\0\0\001\0\0\0'`;
+  // The first request is the subscription, number 1: answered, then one event, then the news that some were dropped.
+  const answer = String.raw`head -c 12 >/dev/null; printf '\0\0\0\0\001\0\0\0\002\0\0\0'`;
+  const events = String.raw`printf '\004\0\0\0\0\0\0\0\004\0\0\0event'; printf '\013\0\0\0\0\0\0\0\005\0\0\000105 receive'`;
+  const path = script(t, `${hello}\n${answer}\n${events.replace('event', 'abcd')}\nexec sleep 30`);
+  const helper = await startHelper({ path, timers: systemClock, log: quiet });
+  t.after(() => helper.close());
+  const told: (string | undefined)[] = [];
+  await new Promise<void>((resolve) => {
+    helper.events.subscribe((datagram) => {
+      told.push(datagram && Buffer.from(datagram).toString());
+      if (told.length === 3) resolve();
+    });
+  });
+  // The first is the beginning, which comes with the answer; an event may be in the same piece of the stream.
+  assert.deepEqual(told.toSorted(), ['abcd', undefined, undefined]);
+});
+
 test('a helper that is killed loses what was under way, and the next request starts another', {
   timeout: 60_000,
 }, async (t) => {
