@@ -80,10 +80,12 @@ function isReadable(path: string): boolean {
 }
 
 if (import.meta.main) {
+  // `--if-ci` goes before every `npm test`: a laptop is left alone, and the tests themselves say what they miss.
+  const isBefore = process.argv.includes('--if-ci');
   try {
-    installPackages();
+    if (!isBefore || process.env['CI'] === 'true') installPackages();
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
+    if (!isBefore) process.exitCode = 1;
   }
 }

@@ -17,3 +17,6 @@ export const SKIP = [
   'Slow',
   'invalid conntrack state',
 ].join('|');
+
+/** What CI runs, within 8 minutes: what every conformant cluster must pass, and the quick ones of what it may lack. */
+export const CI_FOCUS = `${FOCUS}.*(\\[Conformance\\]|hairpin|source pod IP|rejected when no|only terminating|Local Pod to Pod)`;

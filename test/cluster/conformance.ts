@@ -50,7 +50,7 @@ try {
   process.stdout.write(
     `Kubernetes ${kubeVersion()}: ${cases.length - failed} passed, ${failed} failed, ${minutes} min\n`,
   );
-  if (values.record) record(values.peers ? 'peer' : 'fairlead', cases);
+  if (values.record) record(values.peers ? 'peer' : 'fairlead', cases, values.focus === FOCUS && values.skip === SKIP);
   if (failed > 0 || cases.length === 0) process.exitCode = 1;
   if (values.keep) {
     process.stdout.write('--keep: the cluster runs until this input ends\n');

@@ -15,9 +15,9 @@ const data = join(import.meta.dirname, 'recorded.json');
 const page = join(import.meta.dirname, '../../docs/conformance.md');
 const [BEGIN, END] = ['<!-- recorded -->', '<!-- /recorded -->'];
 
-/** Replaces what was recorded of one side, and writes the page anew. */
-export function record(side: Side, cases: readonly Case[]): void {
-  const now = merge(recorded(), side, cases);
+/** Records what ran on one side, and writes the page anew. `isAll`: what was recorded of it before is forgotten. */
+export function record(side: Side, cases: readonly Case[], isAll: boolean): void {
+  const now = merge(recorded(), side, cases, isAll);
   writeFileSync(data, `${JSON.stringify(now, undefined, 2)}\n`);
   writeFileSync(page, withTable(readFileSync(page, 'utf8'), now));
 }
@@ -31,11 +31,11 @@ export function expectedPage(): { readonly path: string; readonly text: string }
   return { path: page, text: withTable(readFileSync(page, 'utf8'), recorded()) };
 }
 
-function merge({ cases: before }: Recorded, side: Side, cases: readonly Case[]): Recorded {
-  const other: Side = side === 'peer' ? 'fairlead' : 'peer';
+function merge({ cases: before }: Recorded, side: Side, cases: readonly Case[], isAll: boolean): Recorded {
   const rows = new Map<string, { [side in Side]?: Case['state'] }>();
-  for (const [name, { [other]: state }] of Object.entries(before)) {
-    if (state !== undefined) rows.set(name, { [other]: state });
+  for (const [name, { [side]: own, ...other }] of Object.entries(before)) {
+    const kept = isAll || own === undefined ? other : { ...other, [side]: own };
+    if (Object.keys(kept).length > 0) rows.set(name, kept);
   }
   for (const { name, state } of cases) rows.set(name, { ...rows.get(name), [side]: state });
   const sorted = [...rows].sort(([a], [b]) => (a < b ? -1 : 1));
