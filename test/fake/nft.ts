@@ -148,11 +148,11 @@ export function createFakeNft(): FakeNft {
     },
     async chains(family) {
       const table = tableOf(family);
-      return table && [...table.chains.keys()].sort(compareText);
+      return table === undefined || table.chains.size === 0 ? undefined : [...table.chains.keys()].sort(compareText);
     },
     async fingerprint(family) {
       const table = tableOf(family);
-      if (table === undefined) return undefined;
+      if (table === undefined || table.chains.size === 0) return undefined;
       const chains = [...table.chains]
         .filter(([name]) => !name.startsWith('sum-'))
         .sort(([a], [b]) => compareText(a, b));

@@ -71,7 +71,8 @@ export async function loadLibc(): Promise<Libc | undefined> {
     sendAside: (fd, bytes) =>
       new Promise((resolve, reject) => {
         send.async(fd, bytes, bytes.length, 0, (error: Error | null, result: number) => {
-          if (error === null) resolve(result);
+          // The other thread reads `bytes`: this callback keeps them until it has.
+          if (error === null) resolve(Math.min(result, bytes.length));
           else reject(error);
         });
       }),
