@@ -36,9 +36,7 @@ export interface NodeAgentOptions {
   /** How `fairlead` is started: program and first arguments. */
   readonly fairlead: readonly string[];
   readonly kubeconfig: string;
-  /** The CNI plugin, C or shell. */
-  readonly shim: string;
-  /** The program that speaks netlink where there is no FFI; absent: none was built. */
+  /** The C program: netlink helper and CNI plugin; absent: none was built. */
   readonly helper?: string;
   readonly clock: Clock & Timers;
   readonly log: Log;
@@ -114,7 +112,7 @@ export async function startAgent(options: NodeAgentOptions): Promise<NodeAgent> 
 }
 
 function argumentsOf(
-  { nodeName, kubeconfig, shim, helper }: NodeAgentOptions,
+  { nodeName, kubeconfig, helper }: NodeAgentOptions,
   folder: string,
   { confDir, binDir, socket }: AgentFolders,
 ): readonly string[] {
@@ -128,7 +126,6 @@ function argumentsOf(
     `--cni-socket=${socket}`,
     `--cni-state-dir=${join(folder, 'state')}`,
     `--cni-networks-dir=${join(folder, 'networks')}`,
-    `--cni-shim=${shim}`,
     ...(helper === undefined ? [] : [`--helper=${helper}`]),
   ];
 }

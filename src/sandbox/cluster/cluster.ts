@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { buildNative } from '../../agent/native/build.ts';
 import { failure, isProviderError } from '../../core/errors.ts';
 import type { Clock, Log } from '../../core/provider.ts';
@@ -57,7 +56,6 @@ export interface Cluster {
   close(): Promise<void>;
 }
 
-const shellShim = fileURLToPath(new URL('../../agent/native/shim.sh', import.meta.url));
 const LAN = 'lan';
 const BRIDGE = 'br0';
 
@@ -109,7 +107,7 @@ export async function startCluster(options: ClusterOptions, signal: AbortSignal)
     const controller = options.controller(client, life);
     // A failure of the controller is the caller's to see; here it must not be an unhandled rejection.
     running.push(controller.catch(() => {}));
-    const native = await nativePrograms(join(netns.folder, 'fairlead-netlink'), log);
+    const native = await nativeProgram(join(netns.folder, 'fairlead-netlink'), log);
     const kubelets = new Map<string, Kubelet>();
     for (const { name, addresses } of layout.nodes) {
       const agent = await startAgent({ nodeName: name, netns, kubeconfig: kubeconfig.inside, ...native, ...options });
@@ -212,14 +210,17 @@ async function createNode(client: Client, { name, addresses }: NodeLayout, signa
   await createPatches(client).merge(target, { status: { addresses: shown } }, signal);
 }
 
-/** The C program for both jobs, the CNI plugin and the netlink helper; without a compiler the plugin is the shell's. */
-async function nativePrograms(to: string, log: Log): Promise<{ readonly shim: string; readonly helper?: string }> {
+/**
+ * The C program for both jobs, the CNI plugin and the netlink helper. Undefined where it cannot be built: the agent then
+ * takes what lies beside it, at last the plugin's shell form.
+ */
+async function nativeProgram(to: string, log: Log): Promise<{ readonly helper?: string }> {
   try {
     await buildNative({ to });
-    return { shim: to, helper: to };
+    return { helper: to };
   } catch (error) {
     if (!isProviderError(error) || error.code !== 'FL_COMPILER_MISSING') throw error;
-    log.warn({ err: error }, 'no C compiler: the CNI plugin is a shell script');
-    return { shim: shellShim };
+    log.info({ reason: error.message }, 'the C program of the node is not built here');
+    return {};
   }
 }
