@@ -19,6 +19,8 @@ export interface Disk {
   read(path: string): string | undefined;
   /** The whole file or none of it, also after a crash; without fsync (cni.md, Rulings 5). */
   write(path: string, text: string): void;
+  /** In one step, in one folder; takes the place of what is at `to`. */
+  rename(from: string, to: string): void;
   /** False when there is such a file already, which stays as it is. */
   create(path: string, text: string): boolean;
   /** Nothing to do when it is gone. */
@@ -44,6 +46,7 @@ export const disk: Disk = {
       throw error;
     }
   },
+  rename: (from, to) => renameSync(from, to),
   create(path, text) {
     try {
       put(path, text, 'wx');

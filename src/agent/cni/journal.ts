@@ -19,7 +19,7 @@ export interface JournalOptions {
   readonly disk: Disk;
   readonly log: Log;
   readonly bootId: string;
-  /** Holds one file per attachment, named by the host's end of its link. */
+  /** Holds one file per attachment, named by the host's end of its link and its state. */
   readonly stateDir: string;
   /** Holds a folder per network in the layout of host-local. */
   readonly networksDir: string;
@@ -73,6 +73,16 @@ export interface Filling {
   has(address: string): boolean;
 }
 
+/**
+ * Name of its file. The state is in the name, not in the text: a change of it is one rename that replaces nothing, where
+ * ext4 writes a file that is replaced to the disk first, for a millisecond (auto_da_alloc).
+ */
+export const stateFile = ({
+  containerId,
+  ifname,
+  state,
+}: Pick<Attachment, 'containerId' | 'ifname' | 'state'>): string => `${hostLinkName(containerId, ifname)}.${state}`;
+
 export function createJournal({ disk, bootId, stateDir, networksDir, podCidrs }: JournalOptions): Filling {
   const ranges = podCidrs.flatMap((cidr, at) => {
     const last = lastReserved(at);
@@ -97,8 +107,7 @@ export function createJournal({ disk, bootId, stateDir, networksDir, podCidrs }:
     return undefined;
   }
 
-  const pathOf = ({ containerId, ifname }: Attachment): string =>
-    join(stateDir, `${hostLinkName(containerId, ifname)}.json`);
+  const pathOf = (attachment: Attachment): string => join(stateDir, stateFile(attachment));
   const addressPath = (network: string, address: string): string =>
     join(networksDir, network, reservationFile(address));
   const rangeOf = (address: string): Addresses | undefined => ranges.find((range) => range.has(address));
@@ -119,13 +128,10 @@ export function createJournal({ disk, bootId, stateDir, networksDir, podCidrs }:
     for (const address of attachment.addresses) rangeOf(address)?.release(address, key);
   }
 
-  function replace(key: string, change: Partial<Attachment>): Attachment {
-    const before = attachments.get(key);
-    if (before === undefined) throw new TypeError(`no attachment ${key}`);
-    const now = { ...before, ...change };
-    save(now);
-    attachments.set(key, now);
-    return now;
+  function known(key: string): Attachment {
+    const attachment = attachments.get(key);
+    if (attachment === undefined) throw new TypeError(`no attachment ${key}`);
+    return attachment;
   }
 
   /** Only a file that says so is its; another plugin may have put one there since. */
@@ -228,13 +234,21 @@ export function createJournal({ disk, bootId, stateDir, networksDir, podCidrs }:
       }
     },
     relink(key, link) {
-      const before = attachments.get(key);
-      if (before?.link !== undefined) links.delete(before.link.name);
-      const now = replace(key, { link });
+      const before = known(key);
+      const now = { ...before, link };
+      save(now);
+      if (before.link !== undefined) links.delete(before.link.name);
       links.set(link.name, key);
+      attachments.set(key, now);
       return now;
     },
-    setState: (key, state) => replace(key, { state }),
+    setState(key, state) {
+      const before = known(key);
+      const now = { ...before, state };
+      if (state !== before.state) disk.rename(pathOf(before), pathOf(now));
+      attachments.set(key, now);
+      return now;
+    },
     forget: (key) => forget(key),
     noteLast(network) {
       for (const [range, address] of lasts)

@@ -21,7 +21,7 @@ export interface Opened {
   readonly orphans: readonly LinkRecord[];
 }
 
-const STATE_FILE = /^fl[0-9a-v]{11}[.]json$/;
+const STATE_FILE = /^(fl[0-9a-v]{11})[.](adding|ready|removing|adopted)$/;
 
 /**
  * Reads the files, compares them with the links of the host (whose other end is in the pod's namespace: they live and die
@@ -48,7 +48,7 @@ export function openJournal(options: JournalOptions, links: readonly LinkRecord[
     const key = owner === undefined ? '' : `${owner.containerId}/${owner.ifname ?? 'eth0'}`;
     if (journal.get(key)?.addresses.includes(address) === true) continue;
     const link = ours.get(name);
-    const isDead = link === undefined && corrupt.has(`${name}.json`);
+    const isDead = link === undefined && corrupt.has(name);
     if (owner === undefined || isDead || known.has(key)) disk.remove(path);
     else adopt(network, address, owner, link);
   }
@@ -74,20 +74,21 @@ const isAlive = ({ state, link }: Attachment, ours: ReadonlyMap<string, LinkReco
 
 function readAttachments({ disk, log, stateDir }: JournalOptions): {
   readonly attachments: readonly Attachment[];
-  /** Names of the files that held none; they are gone. */
+  /** Names of the links whose files held none; the files are gone. */
   readonly corrupt: ReadonlySet<string>;
 } {
   const corrupt = new Set<string>();
   const attachments = disk.list(stateDir).flatMap((file) => {
     const path = join(stateDir, file);
     if (isDraft(file)) disk.remove(path);
-    if (!STATE_FILE.test(file)) return [];
+    const [, name, state] = STATE_FILE.exec(file) ?? [];
+    if (name === undefined) return [];
     const attachment = parseAttachment(disk.read(path) ?? '');
-    if (attachment !== undefined && `${hostLinkName(attachment.containerId, attachment.ifname)}.json` === file)
-      return [attachment];
+    if (attachment !== undefined && hostLinkName(attachment.containerId, attachment.ifname) === name)
+      return [{ ...attachment, state: state as Attachment['state'] }];
     log.warn({ code: 'FL_CNI_STATE', path }, 'a state file is corrupt; rebuilding it from links and address files');
     disk.remove(path);
-    corrupt.add(file);
+    corrupt.add(name);
     return [];
   });
   return { attachments, corrupt };

@@ -64,6 +64,7 @@ const TABLE_MS = 10_000;
 const UNDO_MS = 10_000;
 /** How long ADD waits for the end of the same attachment before it. */
 const REMOVAL_MS = 20_000;
+const NOTE_MS = 200;
 /** Each try takes new indexes; a name that is taken stays taken. */
 const TRIES = 3;
 /** EEXIST, EBUSY: a name or an index that the kernel has already, in one of the two namespaces. */
@@ -78,6 +79,7 @@ const ENODEV = 19;
 export function createPlugin(options: PluginOptions): Plugin {
   const { journal, route, table, clock, log, mtu, wirerFor, indexes, signal } = options;
   const locks = createLocks();
+  const unnoted = new Set<string>(); // networks whose last_reserved_ip is behind
   const wired = new Set(
     journal
       .list()
@@ -125,11 +127,22 @@ export function createPlugin(options: PluginOptions): Plugin {
       }
       log.debug({ key, addresses: attachment.addresses, netns: call.netns }, 'pod wired');
     });
-    try {
-      journal.noteLast(conf.name);
-    } catch (err) {
-      log.debug({ err }, 'last_reserved_ip is not written');
-    }
+    noteSoon(conf.name);
+  }
+
+  /** Where the round of addresses stands, for host-local and the next start: once for all pods of a moment. */
+  function noteSoon(network: string): void {
+    const isUnderWay = unnoted.size > 0;
+    unnoted.add(network);
+    if (isUnderWay) return;
+    clock.after(NOTE_MS, () => {
+      try {
+        if (!signal.aborted) for (const one of unnoted) journal.noteLast(one);
+      } catch (err) {
+        log.debug({ err }, 'last_reserved_ip is not written');
+      }
+      unnoted.clear();
+    });
   }
 
   /** No attachment of that name, or an end of it that can be waited for. */
@@ -297,7 +310,7 @@ export function createPlugin(options: PluginOptions): Plugin {
     const refused = acks.find((ack) => !isDone(ack, [ESRCH, ENODEV]));
     if (refused !== undefined)
       log.warn({ key, errno: refused.errno }, 'a route is not deleted; its link takes it along');
-    const gone = teardown.add(key);
+    const gone = teardown.add(key, isNoted ? 'quiet' : 'now');
     if (!isNoted) await gone;
   }
 

@@ -21,16 +21,24 @@ export interface TeardownOptions {
  * address is free only when its link is gone. Tried until it works; a start goes on with what is left.
  */
 export interface Teardown {
-  /** Its state is `removing` on disk, or a start would undo it anyway. Resolves when nothing is left of it. */
-  add(key: string): Promise<void>;
+  /**
+   * Its state is `removing` on disk, or a start would undo it anyway. Resolves when nothing is left of it. `quiet`: not
+   * before calls have stopped coming for a moment, since each link that goes holds up everybody's changes for 20 ms.
+   */
+  add(key: string, when?: 'now' | 'quiet'): Promise<void>;
   /** In work. */
   readonly size: number;
   /** Resolves when nothing is in work. */
   idle(): Promise<void>;
 }
 
+const QUIET_MS = 30;
+const LATEST_MS = 300;
+
 export function createTeardown({ journal, route, clock, log, unpublished, signal }: TeardownOptions): Teardown {
   const waiting = new Map<string, PromiseWithResolvers<void>>(); // key -> settles when it is gone
+  let quietAtMs = 0; // when the calls will have been quiet for long enough
+  let latestMs = Number.POSITIVE_INFINITY; // when those that come no longer count
   const delayOf = exponential({ baseMs: 200, capMs: 30_000 });
   let isRunning = false;
   let failures = 0;
@@ -65,11 +73,21 @@ export function createTeardown({ journal, route, clock, log, unpublished, signal
     if (failed !== undefined) throw failed;
   }
 
+  async function quiet(): Promise<void> {
+    for (;;) {
+      const waitMs = Math.min(quietAtMs, latestMs) - clock.monotonicMs();
+      if (waitMs <= 0) break;
+      await clock.sleep(waitMs, signal);
+    }
+    latestMs = Number.POSITIVE_INFINITY;
+  }
+
   async function pump(): Promise<void> {
     if (isRunning) return;
     isRunning = true;
     while (waiting.size > 0 && !signal.aborted) {
       try {
+        await quiet();
         await round();
         failures = 0;
       } catch (err) {
@@ -83,9 +101,14 @@ export function createTeardown({ journal, route, clock, log, unpublished, signal
   }
 
   return {
-    add(key) {
+    add(key, when = 'now') {
       const entry = waiting.get(key) ?? Promise.withResolvers<void>();
       waiting.set(key, entry);
+      const nowMs = clock.monotonicMs();
+      if (when === 'quiet') {
+        quietAtMs = nowMs + QUIET_MS;
+        latestMs = Math.min(latestMs, nowMs + LATEST_MS);
+      } else quietAtMs = 0;
       void pump();
       return entry.promise;
     },

@@ -31,8 +31,8 @@ export function createAddresses(cidr: Block, last?: string): Addresses | undefin
   const end = cidr.family === 'ipv4' ? cidr.last - 1n : cidr.last;
   if (sizeOf(cidr) < 4n || first > end) return undefined;
   const size = end - first + 1n;
-  const owners = new Map<bigint, string>(); // address -> who has it
-  const released = createRound();
+  const owners = createTable<string>(first, size); // address -> who has it
+  const released = createRound(createTable<number>(first, size));
   let cursor = first; // Where the first round goes on
   let unvisited = size; // Addresses that the first round has not come to yet
 
@@ -61,7 +61,7 @@ export function createAddresses(cidr: Block, last?: string): Addresses | undefin
     cidr: formatBlock(cidr),
     gateway: textOf(cidr.first + 1n),
     size,
-    used: () => owners.size,
+    used: () => owners.size(),
     has: (address) => {
       const ip = parseIp(address);
       return ip !== undefined && hasIp(cidr, ip);
@@ -98,11 +98,14 @@ export function createAddresses(cidr: Block, last?: string): Addresses | undefin
  * First in, first out, with removal from the middle: a list whose removed members are skipped when their turn comes. Each
  * is skipped once, so all operations are O(1) amortized.
  */
-function createRound(): { push(value: bigint): void; shift(): bigint | undefined; remove(value: bigint): void } {
+function createRound(waiting: Table<number>): {
+  push(value: bigint): void;
+  shift(): bigint | undefined;
+  remove(value: bigint): void;
+} {
   let queue: { readonly value: bigint; readonly ticket: number }[] = [];
   let head = 0;
-  let tickets = 0;
-  const waiting = new Map<bigint, number>(); // value -> the ticket that counts; an older one in the queue does not
+  let tickets = 0; // `waiting`: value -> the ticket that counts; an older one in the queue does not
 
   return {
     push(value) {
@@ -125,5 +128,44 @@ function createRound(): { push(value: bigint): void; shift(): bigint | undefined
       return undefined;
     },
     remove: (value) => void waiting.delete(value),
+  };
+}
+
+/** A map from the addresses of one range. */
+interface Table<T> {
+  get(value: bigint): T | undefined;
+  has(value: bigint): boolean;
+  set(value: bigint, to: T): void;
+  delete(value: bigint): void;
+  size(): number;
+}
+
+/** Up to here a range is an array: a Map of 65,536 that is full pays 24 us for each delete and set, by its rehashing. */
+const LARGEST_ARRAY = 1n << 17n;
+
+function createTable<T>(first: bigint, size: bigint): Table<T> {
+  if (size > LARGEST_ARRAY) {
+    const map = new Map<bigint, T>();
+    return {
+      get: (value) => map.get(value),
+      has: (value) => map.has(value),
+      set: (value, to) => void map.set(value, to),
+      delete: (value) => void map.delete(value),
+      size: () => map.size,
+    };
+  }
+  const array: (T | undefined)[] = new Array<T | undefined>(Number(size)).fill(undefined);
+  let used = 0;
+  const put = (value: bigint, to: T | undefined): void => {
+    const at = Number(value - first);
+    used += Number(to !== undefined) - Number(array[at] !== undefined);
+    array[at] = to;
+  };
+  return {
+    get: (value) => array[Number(value - first)],
+    has: (value) => array[Number(value - first)] !== undefined,
+    set: put,
+    delete: (value) => put(value, undefined),
+    size: () => used,
   };
 }

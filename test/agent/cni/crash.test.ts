@@ -40,7 +40,7 @@ async function pointsOf(rig: Rig, netns: string): Promise<{ add: readonly string
   const add = [...mortal.points];
   assert.equal((await rig.call('DEL', { netns, config })).code, 0);
   await nothingLeft(rig, 'after an undisturbed DEL');
-  await until(() => mortal.points.at(-1) === 'removed state/H.json', 'DEL is over');
+  await until(() => mortal.points.at(-1) === 'removed state/H.removing', 'DEL is over');
   const del = mortal.points.slice(add.length);
   await mortal.end();
   return { add, del };

@@ -65,6 +65,11 @@ export async function startMortal(rig: Rig, at: number): Promise<Mortal> {
       disk.write(path, text);
       point(`written ${short(path)}`);
     },
+    rename(from, to) {
+      point(`rename ${short(from)} ${short(to)}`);
+      disk.rename(from, to);
+      point(`renamed ${short(from)} ${short(to)}`);
+    },
     create(path, text) {
       point(`create ${short(path)}`);
       if (armed && disk.create(path, '')) {
