@@ -118,7 +118,7 @@ async function startIn(making: Making, stop: () => Promise<void>): Promise<Clust
   control.ip('link add nodes type bridge', `addr add ${CONTROL}/24 dev nodes`, 'link set nodes up');
   control.sysctl('net.ipv4.ip_forward=1');
   connectOutside(control, outside);
-  const where = joinControl(guard, control);
+  const where = joinControl(making, control);
   const nodes = Array.from({ length: count }, (_, i) => nodeOf(making, control, where, i + 1));
   // The containerds load their images while the API server starts.
   const [api] = await Promise.all([
@@ -157,7 +157,7 @@ function connectOutside(control: Machine, outside: Machine): void {
 }
 
 /** The link between this machine and `control`. Its name is the lock on its addresses: several clusters live side by side. */
-function joinControl(guard: Guarded, control: Machine): Where {
+function joinControl({ guard, stops }: Making, control: Machine): Where {
   for (let i = 0; ; i += 1) {
     const name = `flcluster${i}`;
     try {
@@ -166,6 +166,8 @@ function joinControl(guard: Guarded, control: Machine): Where {
       if (i < 250 && String(error).includes('File exists')) continue;
       throw error;
     }
+    // It would go with the other end, but some time later.
+    stops.push(async () => ip(`link del ${name}`));
     ip(`addr add 198.18.${i}.1/30 dev ${name}`, `link set ${name} up`);
     control.ip(`addr add 198.18.${i}.2/30 dev test`, 'link set test up');
     return {
