@@ -1,3 +1,4 @@
+import { isEqual } from '../../core/equal.ts';
 import type { Element, ElementChange, TableFamily } from '../../core/net/element.ts';
 import type { Cidr, Clock, Log } from '../../core/provider.ts';
 import type { Plan, Planner, Removal, ServiceModel, StaleFlows } from '../../core/proxy/model.ts';
@@ -164,7 +165,9 @@ export class FamilyTable {
     const { channel, log } = this.#options;
     const now = await channel.fingerprint(this.family);
     if (now === undefined) this.#lostRules('flushed');
-    else if (this.#fingerprint !== undefined && now !== this.#fingerprint) {
+    // Not noted yet which rules are ours: there is no telling them from somebody else's.
+    else if (this.#fingerprint === undefined) this.#lostRules('rules');
+    else if (now !== this.#fingerprint) {
       log.warn({ family: this.family }, 'somebody changed the rules of our table; loading them again');
       this.#lostRules('rules');
     } else this.#lostElements();
@@ -173,15 +176,25 @@ export class FamilyTable {
 
   /**
    * Takes the digest of the rules if they changed since the last time, and writes it into the table for the next start. Not
-   * on the way of a change: it reads the rules and runs nft.
+   * on the way of a change: it reads the rules and runs nft. `isUndisturbed`: nobody else has changed anything since the
+   * rules were loaded; else somebody's change would pass for ours, and the next comparison loads them again.
    */
-  async digest(): Promise<void> {
+  async digest(isUndisturbed: () => Promise<boolean>): Promise<void> {
     const { channel, load } = this.#options;
     if (this.#rules !== 'loaded' || this.#fingerprint !== undefined) return;
     const fingerprint = await channel.fingerprint(this.family);
     const chains = await channel.chains(this.family);
     if (fingerprint === undefined || chains === undefined) return; // the next look finds it gone
-    if (!chains.includes(`${DIGEST}${fingerprint}`)) await load(digestText(this.family, chains, fingerprint));
+    if (!(await isUndisturbed())) return;
+    if (!chains.includes(`${DIGEST}${fingerprint}`)) {
+      try {
+        await load(digestText(this.family, chains, fingerprint));
+      } catch (error) {
+        // Another list than before: somebody removed the table or a chain meanwhile, and the next look finds out.
+        if (isEqual(await channel.chains(this.family), chains)) throw error;
+        return;
+      }
+    }
     this.#fingerprint = fingerprint;
   }
 

@@ -286,7 +286,8 @@ class TableKeeper implements Keeper {
       if (this.#own() === own) this.#nextCompareMs = endMs + (endMs - startMs) / COMPARE_SHARE;
       if (isResync) this.#resyncMs = startMs + RESYNC_MS;
     }
-    for (const table of tables) await table.digest();
+    const isUndisturbed = async (): Promise<boolean> => (await this.#foreignNow()) === this.#foreign;
+    for (const table of tables) await table.digest(isUndisturbed);
   }
 
   async #foreignNow(): Promise<number> {
