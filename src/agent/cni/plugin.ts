@@ -266,9 +266,8 @@ export function createPlugin(options: PluginOptions): Plugin {
         gateway: journal.gatewayOf(address),
       })),
       alias: aliasOf(attachment),
-      routeLocalnet: hostPortsOf(attachment).some(
-        ({ hostIP, podIP }) => !podIP.includes(':') && (hostIP === undefined || hostIP.startsWith('127.')),
-      ),
+      // Only where it is asked for: it lets the pod send to 127.0.0.1 of the node as well.
+      routeLocalnet: attachment.portMappings.some(({ hostIP }) => hostIP?.startsWith('127.') === true),
     };
   }
 

@@ -1,5 +1,7 @@
 /** The agent or the shim is killed between any two steps of a call: what is left converges, and nothing leaks. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Mortal, startMortal } from './faults.ts';
 import { createRig, NOTHING, type Rig, until } from './rig.ts';
@@ -186,5 +188,58 @@ function randomOf(seed: number): () => number {
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** The same by real processes and a real SIGKILL, at some of the points: the socket, too, is what a dead process leaves. */
+test('a process that is killed for real is followed by one that converges', async (t) => {
+  const rig = await createRig(t);
+  if (rig === undefined) return;
+  const netns = await rig.pod('p');
+  let killed = 0;
+  for (const killAt of [1, 3, 4, 5, 7, 9, 11, 13]) {
+    const when = `after SIGKILL at point ${killAt} of a process`;
+    const child = await startProcess(rig, killAt);
+    const added = await rig.call('ADD', { netns });
+    const deleted = added.code === 0 ? await rig.call('DEL', { netns }) : undefined;
+    const ended = await child.ended(5_000);
+    if (ended === 'SIGKILL') killed += 1;
+    assert.equal(ended, 'SIGKILL', when);
+    const again = await rig.start();
+    if (deleted?.code !== 0) assert.equal((await rig.call('DEL', { netns })).code, 0, when);
+    await nothingLeft(rig, when);
+    await again.stop();
+  }
+  assert.equal(killed, 8);
+});
+
+async function startProcess(rig: Rig, killAt: number): Promise<{ ended(ms: number): Promise<string> }> {
+  const { openRoute, ...options } = rig.options;
+  const settings = {
+    node: rig.netns.path('node'),
+    sysctlRoot: rig.folder,
+    podCidrs: ['10.64.1.0/24'],
+    options,
+    killAt,
+  };
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'agent-process.ts')], {
+    env: { ...process.env, FAIRLEAD_CNI_AGENT: JSON.stringify(settings) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let signal = '';
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  child.once('exit', (code, by) => {
+    signal = by ?? `exit ${code}`;
+  });
+  await until(() => text.includes('ready') || signal !== '', 'the process is ready', 60_000);
+  return {
+    async ended(ms) {
+      await until(() => signal !== '', 'the process has ended', ms).catch(() => child.kill('SIGTERM'));
+      await until(() => signal !== '', 'the process has ended');
+      return signal;
+    },
   };
 }

@@ -25,7 +25,7 @@ const cases: readonly (readonly [string, readonly RouteRecord[], number, number]
   ['that of IPv6 where IPv4 has none', [record('::/0', { link: 3 })], 0, 1400],
   ['not that of another table', [record('0.0.0.0/0', { link: 3, table: 100 })], 0, 1500],
   ['not a blackhole', [record('0.0.0.0/0', { type: 'blackhole' })], 0, 1500],
-  ['the first way of several', [record('0.0.0.0/0', { hops: [{ link: 3 }] })], 0, 1400],
+  ['the first way of several', [record('0.0.0.0/0', { hops: [{ link: 3, weight: 1 }] })], 0, 1400],
   ['Ethernet without a default route', [], 0, 1500],
   ['never below what IPv6 needs', [record('0.0.0.0/0', { link: 3 })], 400, 1280],
 ];
