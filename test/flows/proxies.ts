@@ -64,7 +64,7 @@ export const fairlead: ServiceProxy = {
       `--kubeconfig=${api.kubeconfig}`,
       '--parts=proxy',
       '--node-name=n1',
-      '--detect-local-mode=ClusterCIDR',
+      // Without it: the Node's pod CIDR, and it has none.
       ...(noPodCidr === true ? [] : [`--cluster-cidr=${POD_CIDR[4]},${POD_CIDR[6]}`]),
       ...(masqueradeAll === true ? ['--masquerade-all'] : []),
       ...(allNodeAddresses === true ? [`--nodeport-addresses=${SEGMENT[4]},${SEGMENT[6]}`] : []),

@@ -6,7 +6,6 @@ import {
   NODE,
   nodeOf,
   OTHER_NODE,
-  POD_CIDR,
   POD_PORTS,
   type Pod,
   podAddress,
@@ -106,6 +105,8 @@ export function service(spec: ServiceSpec): ApiObject {
       externalIPs: [external_[4], external_[6]],
       internalTrafficPolicy: internal,
       externalTrafficPolicy: external,
+      // The API server's own choice may be a node port of ours.
+      ...(type === 'LoadBalancer' && external === 'Local' ? { healthCheckNodePort: 32_000 + index } : {}),
       ports: portsOf(spec).map(({ name: portName, protocol, port, targetPort }, nth) => ({
         name: portName,
         protocol,
@@ -192,21 +193,13 @@ function endpointOf({ endpoint, is, zones, nodes }: EndpointSpec, family: Family
   };
 }
 
+/** Without a pod CIDR: the proxies are told of pods by a flag, or not at all. */
 export function node(name: (typeof NODES)[number]): ApiObject {
-  const podCidrs = families.map((family) =>
-    POD_CIDR[family].replace(family === 4 ? '.0.0/16' : '::/48', cidrEnd(name, family)),
-  );
   return {
     apiVersion: 'v1',
     kind: 'Node',
     metadata: { name, labels: { 'topology.kubernetes.io/zone': ZONE[name], 'kubernetes.io/hostname': name } },
-    spec: { podCIDR: podCidrs[0], podCIDRs: podCidrs },
   };
-}
-
-function cidrEnd(name: string, family: Family): string {
-  const number = name.slice(1);
-  return family === 4 ? `.${number}.0/24` : `:${number}::/64`;
 }
 
 export function nodeStatus(name: (typeof NODES)[number]): object {

@@ -9,6 +9,7 @@ import { type Cluster, startCluster } from './cluster.ts';
 import { masqueradeAll, noPodCidr } from './expected.ts';
 import { clean, forgetConnections, type ProxyOptions, type ServiceProxy } from './proxies.ts';
 import { caughtUp, changeAll, listenAll, putAll, type Seen, tryAll } from './run.ts';
+import { affinityExpires, affinityFailsOver, udpFollows } from './scenarios.ts';
 import type { Row } from './tables.ts';
 import { createWorld, families, NODE, NODE_SECONDARY, type World } from './world.ts';
 
@@ -68,6 +69,7 @@ export function testTables(
       await running.kill();
     }
     await found.cluster.removeAll();
+    await beforeAndAfter(t, found);
     await withOptions(t, found, {
       suite: optionSuite(masqueradeAll),
       options: { masqueradeAll: true, allNodeAddresses: true },
@@ -76,6 +78,22 @@ export function testTables(
     });
     await withOptions(t, found, { suite: optionSuite(noPodCidr), options: { noPodCidr: true }, nth: 4, adapt });
   });
+}
+
+async function beforeAndAfter(t: TestContext, found: Setting): Promise<void> {
+  await clean(found.world);
+  const running = found.proxy.start(found.world, found.cluster);
+  try {
+    // IPv6 affinity of ours is a hash: nothing is remembered, so nothing expires.
+    await affinityFailsOver(t, found, (family) => found.proxy.name === 'fairlead' && family === 6);
+    await affinityExpires(t, found);
+    await udpFollows(t, found);
+  } catch (error) {
+    throw new Error(`${String(error)}\n${running.log()}`, { cause: error });
+  } finally {
+    await running.kill();
+  }
+  await found.cluster.removeAll();
 }
 
 async function withOptions(

@@ -15,7 +15,8 @@
  *   TAG latency NS SOURCE ADDRESS PORT COUNT         connects one after the other, blocking; answers nanoseconds, sorted
  *
  * "try" answers OUTCOME*COUNT, ...: NAME= (reached, the server sees the client's address and port), NAME^ (its address,
- * another port), NAME~ADDRESS (another address), refused, timeout, or the name of an error.
+ * another port), NAME~ADDRESS (another address), refused, timeout, silent (a connection on which nothing comes), or the name
+ * of an error.
  *
  * This kernel may have no SCTP sockets: SCTP is an INIT and an INIT ACK on raw sockets, with real checksums, which is
  * all that conntrack and NAT look at.
@@ -38,6 +39,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { ROUND_NS = 20000000 };
 enum { MAX_NS = 64, LINE = 4096, BUFFER = 65536, MAX_OUTCOMES = 64 };
 enum kind { INPUT, LISTEN_TCP, LISTEN_UDP, LISTEN_SCTP, SERVED, CLIENT, LISTEN_FORWARD, PIPE };
 enum proto { TCP, UDP, SCTP };
@@ -74,7 +76,7 @@ struct client {
   int is_held, echoing, is_connected, has_ended;
   uint16_t sport;       /* SCTP */
   uint32_t init_tag;    /* SCTP */
-  int64_t deadline;
+  int64_t deadline, repeat_at;
   char text[256];
   size_t length;
   struct client *next, *previous;
@@ -504,6 +506,12 @@ static void reached(struct client *client, char *text) {
   client_done(client, outcome);
 }
 
+static ssize_t send_init(struct client *client) {
+  struct sctp init;
+  size_t size = sctp_packet(&init, SCTP_INIT, client->sport, client->job->port, 0, client->init_tag, NULL);
+  return send(client->handler.fd, &init, size, 0);
+}
+
 static void start_client(struct job *job) {
   struct sockaddr_storage source, target;
   int one = 1;
@@ -520,6 +528,7 @@ static void start_client(struct job *job) {
   if (clients) clients->previous = client;
   clients = client;
   client->deadline = now_ns() + job->timeout_ms * 1000000LL;
+  client->repeat_at = now_ns() + job->timeout_ms * 1000000LL / 3;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (target.ss_family == AF_INET) setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
   if (job->proto == SCTP)
@@ -534,11 +543,10 @@ static void start_client(struct job *job) {
   ssize_t sent = 1;
   if (job->proto == UDP) sent = send(fd, "?", 1, 0);
   if (job->proto == SCTP) {
-    struct sctp init;
     if (next_sport++ >= 60000) next_sport = 20000;
     client->sport = job->sport ? job->sport : (int)next_sport;
-    size_t size = sctp_packet(&init, SCTP_INIT, client->sport, job->port, 0, client->init_tag = rand() | 1, NULL);
-    sent = send(fd, &init, size, 0);
+    client->init_tag = rand() | 1;
+    sent = send_init(client);
   }
   if (sent < 0 && errno != EPERM) return client_done(client, error_name(errno));
   watch(&client->handler, job->proto == TCP ? EPOLLOUT : EPOLLIN);
@@ -615,11 +623,31 @@ static void client_event(struct client *client, uint32_t events) {
   if (strchr(client->text, '\n')) reached(client, client->text);
 }
 
+/* What TCP does by itself: a packet that the machine lost is no packet that a rule dropped. */
+static void repeat(struct client *client, int64_t now) {
+  client->repeat_at = now + client->job->timeout_ms * 1000000LL / 3;
+  /* A refusal that came meanwhile is returned here or by the read that follows. */
+  if (client->job->proto == UDP && send(client->handler.fd, "?", 1, 0) < 0 && errno == ECONNREFUSED)
+    return client_done(client, "refused");
+  if (client->job->proto == SCTP) send_init(client);
+}
+
+/*
+ * A round takes 10 ms at most, so a longer one means that this process did not run: it was stopped, or others had the
+ * processor. Answers may be waiting meanwhile, so that time does not count.
+ */
 static void expire(void) {
-  int64_t now = now_ns();
+  static int64_t last;
+  int64_t now = now_ns(), lost = last && jobs ? now - last - ROUND_NS : 0;
+  last = now;
+  if (lost > 0)
+    for (struct client *client = clients; client; client = client->next)
+      if (client->job) client->deadline += lost, client->repeat_at += lost;
   for (struct client *client = clients, *next; client; client = next) {
     next = client->next;
-    if (client->job && client->deadline <= now) client_done(client, "timeout");
+    if (!client->job) continue;
+    if (client->deadline <= now) client_done(client, client->is_connected && !client->is_held ? "silent" : "timeout");
+    else if (client->repeat_at <= now) repeat(client, now);
   }
 }
 

@@ -8,7 +8,7 @@ import { cacheFolder } from '../kube/build.ts';
 
 export type Protocol = 'tcp' | 'udp' | 'sctp';
 
-/** What one kind of try came to: 'a=', 'a^', 'a~10.0.0.1' (traffic.c), 'refused', 'timeout', an error -> how often. */
+/** What one kind of try came to: 'a=', 'a^', 'a~10.0.0.1' (traffic.c), 'refused', 'timeout', 'silent', an error -> how often. */
 export type Outcomes = ReadonlyMap<string, number>;
 
 /** Where from and where to. */
