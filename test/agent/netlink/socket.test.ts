@@ -16,6 +16,8 @@ interface FakeLibc extends Libc {
   readonly aside: number[];
   readonly closed: number[];
   readonly netns: (string | undefined)[];
+  /** Answers that nobody has read. */
+  unread(): number;
 }
 
 /** `answer` is called for each datagram that is sent; what it gives is queued for that descriptor. */
@@ -41,6 +43,7 @@ function fakeLibc(
       return bytes.length;
     }
     sent.push(bytes);
+    if (!queues.has(fd)) return fail(9);
     if (faults.send !== undefined) return fail(faults.send);
     queues.get(fd)?.push(...answer(bytes));
     return bytes.length;
@@ -72,7 +75,11 @@ function fakeLibc(
       }
       return 'errno' in receipt ? fail(receipt.errno) : receipt.length;
     },
-    close: (fd) => void closed.push(fd),
+    close(fd) {
+      closed.push(fd);
+      queues.delete(fd);
+    },
+    unread: () => [...queues.values()].reduce((sum, queue) => sum + queue.length, 0),
     errno: () => errno,
   };
 }
@@ -148,6 +155,18 @@ test('without an answer nobody knows', async () => {
   assert.deepEqual(await channel.commit('ip', changes), { ok: false, lost: true, why: 'no acknowledgement' });
 });
 
+test('an acknowledgement of another message than the last is none of the transaction', async () => {
+  const channel = nft(fakeLibc((request) => [reply(last(request) - 1, 0)]));
+  const commit = await channel.commit('ip', [change('aaaa', 'delete'), change('aaaa')]);
+  assert.equal(!commit.ok && commit.lost, true);
+});
+
+test('another error than ENOENT at a name does not say that something is missing', async () => {
+  const channel = nft(fakeLibc((request) => [reply(last(request), 22, 20)]));
+  const commit = await channel.commit('ip', changes);
+  assert.deepEqual(commit, { ok: false, lost: false, refused: [{ errno: 22 }] });
+});
+
 test('answers to an earlier request are none to this one', async () => {
   const channel = nft(fakeLibc((request) => [reply(first(request) - 1, 17), reply(last(request), 0)]));
   assert.deepEqual(await channel.commit('ip', changes), { ok: true });
@@ -155,13 +174,13 @@ test('answers to an earlier request are none to this one', async () => {
 
 test('answers that were dropped make it lost, and are read to the end all the same', async () => {
   let requests = 0;
-  const channel = nft(
-    fakeLibc((request) => {
-      requests += 1;
-      return requests === 1 ? [{ errno: 105 }, reply(last(request), 0)] : [reply(last(request), 0)];
-    }),
-  );
+  const libc = fakeLibc((request) => {
+    requests += 1;
+    return requests === 1 ? [{ errno: 105 }, reply(last(request), 0)] : [reply(last(request), 0)];
+  });
+  const channel = nft(libc);
   assert.deepEqual(await channel.commit('ip', changes), { ok: false, lost: true, why: 'receive: ENOBUFS' });
+  assert.equal(libc.unread(), 0);
   assert.deepEqual(await channel.commit('ip', changes), { ok: true });
 });
 
@@ -236,6 +255,19 @@ test('a dump that is of no single moment is read again', async () => {
   });
   assert.deepEqual(await nft(libc).dump('ip', 's'), []);
   assert.equal(dumps, 3);
+});
+
+test('a dump is known by its number, and one interrupted message is enough', async () => {
+  let dumps = 0;
+  const libc = fakeLibc((request) => {
+    dumps += 1;
+    const seq = first(request);
+    const both = Buffer.concat([part(seq, { flags: 0x12 }), done(seq)]);
+    return dumps === 1 ? [both] : [done(seq - 1, { errno: 4 }), part(seq), done(seq)];
+  });
+  assert.deepEqual(await nft(libc).dump('ip', 's'), []);
+  assert.equal(dumps, 2);
+  assert.equal(libc.unread(), 0);
 });
 
 test('a dump beside a change is read again, and in the end taken: the change may be in another table', async () => {
