@@ -82,9 +82,8 @@ export function planHostRoutes(claims: HostClaims, observed: HostObserved): Host
   }
   for (const claim of claims.others) {
     const { node, destination } = claim;
-    const block = blockOf(destination);
     // Only while this node is unknown; else hostClaims has told it.
-    if (claims.own === undefined && ownBlocks.some((ownBlock) => overlaps(ownBlock, block))) continue;
+    if (claims.own === undefined && ownBlocks.some((block) => overlaps(block, blockOf(destination)))) continue;
     const hop = hopTo(claim, kernel);
     const problem = (code: HostProblem['code'], text: string): void =>
       void problems.push({ node, cidr: destination, code, text });
@@ -207,7 +206,7 @@ function isSame(want: HostRoute, { type, metric, via, link, destination }: Route
   if (want.type !== type) return false;
   // The kernel files IPv6 blackholes under lo.
   if (want.type === 'blackhole') return metric === LAST_RESORT;
-  return metric === DEFAULT_METRIC[blockOf(destination).family] && via === want.via && link === want.link;
+  return metric === DEFAULT_METRIC[destination.includes(':') ? 'ipv6' : 'ipv4'] && via === want.via && link === want.link;
 }
 
 function addition(route: HostRoute, links: readonly LinkRecord[]): HostRouteAction {
