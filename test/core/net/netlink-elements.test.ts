@@ -224,6 +224,8 @@ test('an offset at a name says that the table or the set is missing', () => {
   assert.equal(missingPart(batch, 2, 20), 'table');
   assert.equal(missingPart(batch, 2, 36), 'set');
   assert.equal(missingPart(batch, 2, 52), undefined);
+  assert.equal(missingPart(batch, 2, 0), undefined, 'the message as a whole');
+  assert.equal(missingPart(batch, 9, 20), undefined, 'another request');
   assert.equal(guiltyChange(batch, 2, 20), undefined);
 });
 

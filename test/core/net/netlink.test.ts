@@ -73,6 +73,11 @@ test('the end of a dump may be an error', () => {
   assert.deepEqual(answerOf(bytes, only(bytes)), { seq: 5, errno: 4 });
 });
 
+test('the end of a dump that failed has the words right behind the number', () => {
+  const bytes = bytesOf('20000000 03000202 05000000 00000000 eaffffff 0b000100 6e6f206c 696e6b00');
+  assert.deepEqual(answerOf(bytes, only(bytes)), { seq: 5, errno: 22, message: 'no link' });
+});
+
 test('attributes end where one does not fit', () => {
   const found = attributesOf(bytesOf('08000100 61620000 06000280 63640000 ffff0300'), 0, 20);
   assert.deepEqual(
