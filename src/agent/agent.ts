@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { TableFamily } from '../core/net/element.ts';
 import type { KubeObject, Node, Pod } from '../core/objects.ts';
@@ -51,7 +52,8 @@ export interface Agent {
   run(signal: AbortSignal): Promise<void>;
 }
 
-const families = ['ip', 'ip6'] as const;
+/** A kernel without IPv6 refuses rules for it (ipv6.disable=1). */
+const families = (): readonly TableFamily[] => (existsSync('/proc/net/if_inet6') ? ['ip', 'ip6'] : ['ip']);
 /** Docker makes its chains anew when it starts. */
 const FORWARD_MS = 60_000;
 
@@ -70,11 +72,16 @@ export async function createAgent(setup: AgentSetup): Promise<Agent> {
     channel: channels.nft,
     load,
     // Ids of an earlier run are smaller: clients are remembered by id for hours.
-    planners: families.map((family) => createPlanner({ family, firstId: Math.floor(clock.now() / 1000) })),
+    planners: families().map((family) => createPlanner({ family, firstId: Math.floor(clock.now() / 1000) })),
     watcher: watcherOf(metrics, () => proxy?.watcher),
     clock,
     log,
   });
+  metrics.ask('fairlead_proxy_elements', () =>
+    tables.planners.map(
+      (planner) => [{ ip_family: familyNames[planner.family] }, countOf(planner.elements())] as const,
+    ),
+  );
   const context: AgentContext = { ...shared, table: tables.node };
   const parts: Part[] = [];
   for (const name of names) {
@@ -94,7 +101,11 @@ export async function createAgent(setup: AgentSetup): Promise<Agent> {
     if (signal.aborted) stop();
     try {
       const checked = names.includes('proxy') ? refuseBesideKubeProxy({ exec }) : Promise.resolve();
-      const written = checked.then(() => tables.run(life.signal));
+      // Routes alone need no table.
+      const fills = names.includes('proxy') || names.includes('cni');
+      const written = checked.then(async () => {
+        if (fills) await tables.run(life.signal);
+      });
       void announce(tables, life.signal, setup.synced);
       void keepForwarding(setup, context, life.signal);
       await Promise.all([written, ...parts.map((part) => part.run(life.signal))]);
@@ -177,9 +188,11 @@ function watcherOf(metrics: Metrics, proxy: () => TableWatcher | undefined): Tab
     synced: (...all) => proxy()?.synced(...all),
     flows: (...all) => proxy()?.flows(...all),
     conflicted: (...all) => proxy()?.conflicted(...all),
-    refused(family, ...rest) {
+    refused(family, change, refusal) {
       metrics.count('fairlead_proxy_refused_elements_total', labels(family));
-      proxy()?.refused(family, ...rest);
+      if (change.op === 'delete')
+        metrics.count('fairlead_proxy_sync_proxy_rules_nftables_cleanup_failures_total', labels(family));
+      proxy()?.refused(family, change, refusal);
     },
     transaction(family, outcome) {
       metrics.count('fairlead_proxy_commits_total', { ...labels(family), outcome });
@@ -192,6 +205,12 @@ function watcherOf(metrics: Metrics, proxy: () => TableWatcher | undefined): Tab
     },
     repaired: (family, elements) => metrics.count('fairlead_proxy_repairs_total', labels(family), elements),
   };
+}
+
+function countOf(items: Iterable<unknown>): number {
+  let count = 0;
+  for (const _item of items) count += 1;
+  return count;
 }
 
 async function announce({ keeper }: Tables, signal: AbortSignal, synced: (() => void) | undefined): Promise<void> {

@@ -109,7 +109,12 @@ export function createProxyPart(context: AgentContext, options: ProxyPartOptions
   }
 
   function commit(): void {
-    for (const family of families) health.queued(family);
+    const seconds = clock.now() / 1000;
+    for (const family of families) {
+      health.queued(family);
+      const labels = { ip_family: familyNames[family] };
+      metrics.set('fairlead_proxy_sync_proxy_rules_last_queued_timestamp_seconds', labels, seconds);
+    }
     keeper.commit();
     if (portsChanged) syncPorts();
   }

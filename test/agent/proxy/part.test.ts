@@ -280,3 +280,16 @@ test('Services whose Local policy finds no endpoint here are counted', async (t)
   await eventually(() => assert.equal(s.nft.elements('ip', 'services').length, 1));
   assert.doesNotMatch(await s.metrics.text(), line);
 });
+
+test('every family of the proxy has a series once it has worked', async (t) => {
+  const s = await setUp(t);
+  await s.service('dns', dns, [ready('10.64.1.2')]);
+  await s.start();
+  const text = await s.metrics.text();
+  assert.match(text, /^fairlead_proxy_elements\{ip_family="IPv4"\} [1-9]/m);
+  // Those that count what went wrong have none while nothing did.
+  const faults = /(failures|refused_elements|repairs|healthz|livez|network_programming|full_proxy_rules)/;
+  const families = [...text.matchAll(/^# TYPE (fairlead_proxy_\w+) /gm)].map(([, name]) => name as string);
+  const silent = families.filter((name) => !faults.test(name) && !new RegExp(`^${name}(_count)?[{ ]`, 'm').test(text));
+  assert.deepEqual(silent, []);
+});
