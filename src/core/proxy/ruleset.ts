@@ -202,7 +202,11 @@ function chainsOf(options: RulesetOptions): readonly string[] {
       `${ip} daddr @cluster-ips reject`,
       `${ip} daddr @svc-cidrs drop`,
     ]),
-    ...base('filter-prerouting', 'filter hook prerouting priority -110', ['ct state new jump guard']),
+    ...base('filter-prerouting', 'filter hook prerouting priority -110', [
+      // A pod with a port on 127.0.0.1 has route_localnet on its link: it must not reach what listens there (CVE-2020-8558).
+      ...(ip === 'ip' && options.masqueradePods ? ['iifname != "lo" ip daddr 127.0.0.0/8 drop'] : []),
+      'ct state new jump guard',
+    ]),
     ...base('filter-output-guard', 'filter hook output priority -110', ['ct state new jump guard']),
     ...base('nat-prerouting', 'nat hook prerouting priority -100', ['jump svc']),
     ...base('nat-output', 'nat hook output priority -100', ['jump svc']),
