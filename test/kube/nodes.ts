@@ -128,7 +128,7 @@ async function startIn(making: Making, stop: () => Promise<void>): Promise<Clust
       await node.startContainerd();
     }),
   ]);
-  stops.unshift(() => api.stop());
+  stops.push(() => api.stop());
   await makeDns(api);
   await Promise.all(nodes.map((node) => node.startKubelet()));
   await Promise.all(nodes.map((node) => node.learnCidr(api)));
