@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { leaveOut } from '../left-out.ts';
 import { netnsMissing } from '../sandbox/netns/missing.ts';
-import { createRig, NODE_IP, type Rig, type RunningAgent } from './rig.ts';
+import { createRig, type Rig, type RunningAgent } from './rig.ts';
 
 const COUNT = 'nft list table ip fairlead';
 const missing = netnsMissing({ nft: 'nftables' });
@@ -30,7 +30,7 @@ nodeTest('Services reach the kernel, change there, survive a restart unwritten, 
   await rig.endpoints('shop', ['10.64.1.2', '10.64.1.3', '10.64.1.4', '10.64.1.5', '10.64.1.6']);
   await rig.until(COUNT, /172\.30\.0\.10 \. tcp \. 80 : 0:5/);
   // The digest of the rules is in the table once nothing happens for a moment.
-  await rig.until(COUNT, /chain sum-/);
+  for (const family of ['ip', 'ip6']) await rig.until(`nft list table ${family} fairlead`, /chain sum-/);
   const before = await rig.sh('nft list ruleset');
   assert.equal(await first.stop(), 0);
   assert.equal(await rig.sh('nft list ruleset'), before, 'SIGTERM keeps the rules');
@@ -123,12 +123,12 @@ nodeTest('health pages, health check node ports, metrics and probes', async (rig
   const health = await rig.get('http://127.0.0.1:10256/healthz');
   assert.equal(health.status, 200);
   assert.equal((JSON.parse(health.text) as { nodeEligible: boolean }).nodeEligible, true);
-  const port = await rig.get(`http://${NODE_IP}:31999/`);
+  const port = await rig.get(`http://${rig.nodeIp}:31999/`);
   assert.deepEqual([port.status, port.headers['x-load-balancing-endpoint-weight']], [200, '2']);
   await assert.rejects(rig.get('http://127.0.0.1:31999/'), 'only where NodePorts answer');
   await rig.endpoints('shop', []);
   await rig.until(COUNT, /no-ep-reject \{[^}]*172\.30\.0\.10/s);
-  assert.equal((await rig.get(`http://${NODE_IP}:31999/`)).status, 503);
+  assert.equal((await rig.get(`http://${rig.nodeIp}:31999/`)).status, 503);
   const taint = { key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule', value: '1' };
   await rig.patch('/api/v1/nodes/n1', { spec: { taints: [taint] } });
   for (let tries = 0; (await rig.get('http://127.0.0.1:10256/healthz')).status !== 503; tries += 1)

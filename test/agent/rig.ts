@@ -11,8 +11,6 @@ import { createNetns, type Netns } from '../../src/sandbox/netns.ts';
 import { systemClock } from '../../src/work/clock.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
-const HOST = '198.18.77.1';
-export const NODE_IP = '198.18.77.2';
 const LIMIT_MS = 60_000;
 
 export interface RunningAgent {
@@ -30,6 +28,8 @@ export interface RunningAgent {
 
 export interface Rig {
   readonly netns: Netns;
+  /** Its primary address. */
+  readonly nodeIp: string;
   readonly client: Client;
   /** Makes an object and returns it as it is stored. */
   post<T = unknown>(path: string, body: object): Promise<T>;
@@ -52,6 +52,7 @@ export interface Rig {
 
 export async function createRig(t: Pick<TestContext, 'after'>): Promise<Rig> {
   const netns = await createNetns({ prefix: 'flag' });
+  const { host, node } = linkOf(netns.name);
   const stops: (() => Promise<void>)[] = [];
   t.after(async () => {
     for (const stop of stops.reverse()) await stop();
@@ -59,13 +60,13 @@ export async function createRig(t: Pick<TestContext, 'after'>): Promise<Rig> {
   });
   await netns.add('n1');
   await netns.connect(
-    { ifname: 'ag', addresses: [`${HOST}/30`] },
-    { ns: 'n1', ifname: 'eth0', addresses: [`${NODE_IP}/30`] },
+    { ifname: 'ag', addresses: [`${host}/30`] },
+    { ns: 'n1', ifname: 'eth0', addresses: [`${node}/30`] },
   );
-  await netns.ip('n1', [`route add default via ${HOST}`]);
+  await netns.ip('n1', [`route add default via ${host}`]);
   const sandbox = createSandboxApi({ clock: systemClock, serviceCidrs: ['172.30.0.0/16', 'fd00:30::/112'] });
   stops.push(() => sandbox.close());
-  const listening = await sandbox.listen({ host: HOST });
+  const listening = await sandbox.listen({ host });
   const kubeconfig = join(netns.folder, 'kubeconfig');
   writeFileSync(kubeconfig, listening.kubeconfig);
   const client = createClient({ transport: sandbox.transport(), clock: systemClock });
@@ -80,6 +81,7 @@ export async function createRig(t: Pick<TestContext, 'after'>): Promise<Rig> {
 
   const rig: Rig = {
     netns,
+    nodeIp: node,
     client,
     post: <T>(path: string, body: object) => client.call<T>({ method: 'POST', path, body, signal }),
     async patch(path, body) {
@@ -136,8 +138,16 @@ export async function createRig(t: Pick<TestContext, 'after'>): Promise<Rig> {
     metadata: { name: 'n1' },
     spec: { podCIDR: podCIDRs[0], podCIDRs },
   });
-  await rig.patch('/api/v1/nodes/n1/status', { status: { addresses: [{ type: 'InternalIP', address: NODE_IP }] } });
+  await rig.patch('/api/v1/nodes/n1/status', { status: { addresses: [{ type: 'InternalIP', address: node }] } });
   return rig;
+}
+
+/** Addresses that no other rig of this machine has: 198.18.0.0/15 is for tests (RFC 2544), and the name is unique. */
+function linkOf(name: string): { readonly host: string; readonly node: string } {
+  const block = Number.parseInt(name.split('-').at(-1) ?? '', 16) % 2 ** 15;
+  const address = (last: number): string =>
+    `198.${18 + (block >> 14)}.${(block >> 6) & 255}.${((block & 63) << 2) + last}`;
+  return { host: address(1), node: address(2) };
 }
 
 const ready = (address: string) => ({ addresses: [address], conditions: { ready: true }, nodeName: 'n1' });
