@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { dirname } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { leaveOut } from '../left-out.ts';
@@ -163,4 +165,20 @@ test('a demo that was killed leaves what the next one removes', { timeout: 300_0
   const next = await demo(['--port=0', '--nodes=1', '--once', '--examples=false'], { path, limitMs: 280_000 });
   assert.equal(next.code, 0, `${next.out}${next.err}`);
   assert.deepEqual(namespacesOf(killed), []);
+});
+
+test('as root on a machine that allows no namespaces the demo is as ever, and says why', async (t) => {
+  if (missing !== undefined) return leaveOut(t, ...missing);
+  const folder = await mkdtemp(join(tmpdir(), 'fairlead-demo-test-'));
+  t.after(() => rm(folder, { recursive: true }));
+  await writeFile(join(folder, 'unshare'), '#!/bin/sh\necho "unshare: Operation not permitted" >&2\nexit 1\n', {
+    mode: 0o755,
+  });
+  const { code, out, err } = await demo(['--once', '--port=0'], { path: `${folder}:${path}` });
+  assert.equal(code, 0, `${out}${err}`);
+  assert.match(
+    out,
+    /Without nodes: nodes need network namespaces, which this machine does not allow: unshare: Operation not permitted\./,
+  );
+  assert.match(out, /checkout .*Serving/);
 });

@@ -122,7 +122,8 @@ export function createKubelet(options: KubeletOptions): Kubelet {
   }
 
   async function serve(pod: PodObject, ns: string): Promise<ChildProcess> {
-    const listed = pod.spec.containers.flatMap(({ ports = [] }) => ports);
+    // Node has no SCTP: such a port stays silent.
+    const listed = pod.spec.containers.flatMap(({ ports = [] }) => ports).filter(({ protocol }) => protocol !== 'SCTP');
     const ports = listed.length === 0 ? [{ containerPort: DEFAULT_PORT }] : listed;
     const child = netns.spawn(ns, [process.execPath, '-e', programOf(podServer)], {
       stdio: ['ignore', 'pipe', 'ignore'],
