@@ -34,7 +34,7 @@ const CHANGES = Number(process.env['BENCH_CHANGES'] ?? 1000);
 const WARM = 300;
 /** Between two changes: one after the other without it would share the removals of the last 50 ms among them. */
 const PAUSE_MS = 1;
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 150_000;
 const OWNER = 'proxy';
 const families = ['ip', 'ip6'] as const;
 const kinds = ['replaced', 'added', 'removed'] as const;
