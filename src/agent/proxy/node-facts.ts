@@ -30,6 +30,13 @@ export function contextOf(
   };
 }
 
+/**
+ * Of all interfaces' addresses those that say something about the node, sorted. Each pod's interface brings a link-local one
+ * and the gateway's again: were they told apart, every pod that starts would make every Service's model anew.
+ */
+export const nodeAddresses = (all: readonly string[]): readonly string[] =>
+  [...new Set(all)].filter((address) => !/^fe[89ab][0-9a-f]:/i.test(address)).sort();
+
 /** Whose packets are pods': the contents of set `pod-cidrs`. */
 export function podCidrsOf(
   { detectLocal }: Pick<ProxyOptions, 'detectLocal'>,

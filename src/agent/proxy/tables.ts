@@ -14,7 +14,7 @@ import type { NodeTable, PartName } from '../part.ts';
 import { FamilyTable, type TableWatcher } from './family-table.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
 import { createBatchLoader } from './loader.ts';
-import { contextOf, detectionOf, podCidrsOf } from './node-facts.ts';
+import { contextOf, detectionOf, nodeAddresses, podCidrsOf } from './node-facts.ts';
 import type { ProxyOptions } from './options.ts';
 
 export interface TablesOptions {
@@ -197,7 +197,4 @@ function modelOf(key: string, { hostIP, protocol, hostPort, podIP, podPort }: Ho
 }
 
 const interfaceAddresses = (): readonly string[] =>
-  Object.values(networkInterfaces())
-    .flatMap((all) => all ?? [])
-    .map(({ address }) => address)
-    .sort();
+  nodeAddresses(Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address)));

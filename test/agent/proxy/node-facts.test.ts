@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { contextOf, detectionOf, podCidrsOf } from '../../../src/agent/proxy/node-facts.ts';
+import { contextOf, detectionOf, nodeAddresses, podCidrsOf } from '../../../src/agent/proxy/node-facts.ts';
 import type { DetectLocalOptions, ProxyOptions } from '../../../src/agent/proxy/options.ts';
 import type { Node } from '../../../src/core/objects.ts';
 import type { Cidr } from '../../../src/core/provider.ts';
@@ -106,4 +106,11 @@ test('a node without a pod CIDR yet: there is no telling, so that nothing is mas
   assert.deepEqual(podCidrsOf(how, bare), []);
   assert.equal(detectionOf(how, 'ip', []).by, 'nothing');
   assert.deepEqual(podCidrsOf(how, node([], { spec: { podCIDR: '10.64.1.0/24' } })), ['10.64.1.0/24']);
+});
+
+test('a pod that starts changes nothing about the addresses of its node', () => {
+  const node = ['127.0.0.1', '::1', '192.0.2.1', 'fd00::1', '10.64.1.1', 'fe80::1'];
+  const before = nodeAddresses(node);
+  assert.deepEqual(before, ['10.64.1.1', '127.0.0.1', '192.0.2.1', '::1', 'fd00::1']);
+  assert.deepEqual(nodeAddresses([...node, '10.64.1.1', 'fe80::a8bb:ccff:fedd:eeff']), before);
 });
