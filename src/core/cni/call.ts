@@ -103,7 +103,8 @@ export function callOf(env: Environment): CniCall {
     containerId: env.CNI_CONTAINERID,
     netns: env.CNI_NETNS,
     ifname: env.CNI_IFNAME,
-    args: argsOf(env.CNI_ARGS),
+    // What made ADD fail must not keep the runtime from cleaning up after it.
+    args: command === 'ADD' || command === 'CHECK' ? argsOf(env.CNI_ARGS) : {},
     path: env.CNI_PATH,
   };
 }

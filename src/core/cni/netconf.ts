@@ -69,6 +69,17 @@ export function parseNetConf(json: Members, call: Pick<CniCall, 'command' | 'arg
       `it is of version ${least}`,
     );
   const name = networkName(json);
+  const valid = json['cni.dev/valid-attachments'] ?? undefined;
+  // DEL, GC and STATUS look at nothing else: what made ADD fail must not keep the runtime from cleaning up after it.
+  if (call.command !== 'ADD' && call.command !== 'CHECK')
+    return {
+      version,
+      name,
+      addresses: [],
+      portMappings: [],
+      dns: {},
+      ...(valid === undefined ? {} : { validAttachments: attachmentsOf(json) }),
+    };
   refuseUnsupported(json);
   const runtime = optionalMembers(json, 'runtimeConfig', '') ?? {};
   const args = optionalMembers(optionalMembers(json, 'args', '') ?? {}, 'cni', 'args.') ?? {};
@@ -77,7 +88,6 @@ export function parseNetConf(json: Members, call: Pick<CniCall, 'command' | 'arg
   if (mtu !== undefined && (mtu < LEAST_MTU || mtu > 65_535))
     throw new CniFailure(cniCodes.config, `mtu: ${mtu} is not possible`, `${LEAST_MTU} to 65535, or 0 for the node's`);
   const mac = macOf(call.args.mac, args, runtime);
-  const valid = json['cni.dev/valid-attachments'] ?? undefined;
   return {
     version,
     name,
@@ -87,7 +97,6 @@ export function parseNetConf(json: Members, call: Pick<CniCall, 'command' | 'arg
     ...(prevResult === undefined ? {} : { prevResult }),
     ...(mtu === undefined ? {} : { mtu }),
     ...(mac === undefined ? {} : { mac }),
-    ...(valid === undefined ? {} : { validAttachments: attachmentsOf(json) }),
   };
 }
 

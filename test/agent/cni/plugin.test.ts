@@ -143,6 +143,8 @@ test('what is not supported is refused with code 2 and says what there is instea
     const answer: Answer = await rig.call('ADD', { netns, config });
     assert.deepEqual([answer.code, answer.json.code], [1, 2], answer.stdout);
     assert.ok(answer.json.details.length > 10);
+    // The runtime cleans up with the same configuration, and with the same wrong CNI_ARGS.
+    assert.equal((await rig.call('DEL', { netns, config, args: 'A=B' })).code, 0);
   }
   await nothingLeft(rig);
 });

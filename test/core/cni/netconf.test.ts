@@ -122,6 +122,13 @@ for (const [name, more, code, text] of wrongs)
     );
   });
 
+test('DEL takes whatever ADD refuses, but for version, name and JSON', () => {
+  const del = { command: 'DEL', args: {} } as const;
+  for (const [, more, code] of wrongs)
+    if (code !== 1 && code !== 7 && !('cniVersion' in more)) assert.equal(conf(more, del).name, 'net');
+  assert.throws(() => conf({ name: '' }, del), /missing network name/);
+});
+
 test('what asks for nothing is no unsupported field', () => {
   const off = { ipam: {}, hairpinMode: false, vlan: 0, bridge: '', runtimeConfig: { bandwidth: {}, aliases: [] } };
   assert.equal(conf(off).name, 'net');
