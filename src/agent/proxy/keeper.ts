@@ -76,6 +76,8 @@ class TableKeeper implements Keeper {
   #lastMs = Number.NEGATIVE_INFINITY;
   #heldUntilMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
+  /** What was asked for while the keeper was busy, in its order. */
+  readonly #untold: ((table: FamilyTable) => void)[] = [];
   /** Counts what was asked for, and how much of that is written. */
   #asked = 0;
   #written = 0;
@@ -103,17 +105,17 @@ class TableKeeper implements Keeper {
 
   change(key: string, model: ServiceModel | undefined): void {
     this.#asked += 1;
-    for (const table of this.#options.tables) table.queue(key, model);
+    this.#tell((table) => table.queue(key, model));
   }
 
   ranges(set: RangeSet, cidrs: readonly Cidr[]): void {
     this.#asked += 1;
-    for (const table of this.#options.tables) table.queueRanges(set, cidrs);
+    this.#tell((table) => table.queueRanges(set, cidrs));
   }
 
   done(owner: string): void {
     if (!this.#undone.delete(owner) || this.#undone.size > 0) return;
-    for (const table of this.#options.tables) table.complete();
+    this.#tell((table) => table.complete());
     this.commit();
   }
 
@@ -180,6 +182,16 @@ class TableKeeper implements Keeper {
     });
   }
 
+  /** A sync goes on as long as something is asked for: each event of a watch that comes meanwhile would be a commit. */
+  #tell(ask: (table: FamilyTable) => void): void {
+    if (this.#isBusy) this.#untold.push(ask);
+    else for (const table of this.#options.tables) ask(table);
+  }
+
+  #tellAll(): void {
+    for (const ask of this.#untold.splice(0)) for (const table of this.#options.tables) ask(table);
+  }
+
   /** Of the pace and of who reads. */
   #waitMs(): number {
     const { clock, minPeriodMs } = this.#options;
@@ -198,13 +210,14 @@ class TableKeeper implements Keeper {
   async #work(): Promise<void> {
     await this.#exclusive(async () => {
       const asked = this.#asked;
+      const isComplete = this.#undone.size === 0;
       const before = this.#options.channel.commits();
       // A release alone does not put off the change that may come next: there are few of them.
       const isChange = this.pending;
       this.#isWanted = false;
       for (const table of this.#options.tables) if (isDue(table, this.#options.clock)) await table.sync();
       if (isChange && this.#options.channel.commits() !== before) this.#lastMs = this.#options.clock.monotonicMs();
-      this.#settle(asked);
+      this.#settle(asked, isComplete);
     });
   }
 
@@ -225,15 +238,16 @@ class TableKeeper implements Keeper {
       else log.error({ err: error, failures: this.#failures }, 'the tables could not be written; trying again');
     } finally {
       this.#isBusy = false;
+      this.#tellAll();
     }
     if (!this.#isRunning) return;
     if (this.#isWanted) this.commit();
     else this.#release();
   }
 
-  #settle(asked: number): void {
+  #settle(asked: number, isComplete: boolean): void {
     this.#written = asked;
-    if (this.#undone.size === 0) {
+    if (isComplete) {
       this.#synced = true;
       this.#firstSync.resolve();
     }

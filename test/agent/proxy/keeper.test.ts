@@ -173,6 +173,22 @@ test('the first change is in the kernel before the call returns, the next ones a
   assert.equal(s.nft.elements('ip', 'services').length, 59);
 });
 
+test('changes that come while one is being written are one commit, and wait for the pace', async (t) => {
+  const s = setUp(t);
+  await s.advance(1000);
+  const before = sizes(s).length;
+  // As the lines of a watch do: each in a microtask of its own, between those of the commit.
+  for (let index = 1; index <= 20; index += 1) {
+    s.ask({ [index]: ['10.0.0.1'] });
+    await undefined;
+  }
+  await s.advance(99);
+  assert.equal(sizes(s).length, before + 1);
+  await s.advance(1);
+  assert.equal(sizes(s).length, before + 2);
+  assert.equal(s.nft.elements('ip', 'services').length, 20);
+});
+
 test('the order of a start: rules, then slots before counts, then nothing more', async (t) => {
   const s = setUp(t);
   s.ask({ 1: ['10.0.0.1', '10.0.0.2'], 2: ['10.0.0.3'] });
