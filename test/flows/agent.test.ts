@@ -5,7 +5,7 @@ import { churn, notServed, sliceWith } from './churn.ts';
 import { fairlead, forgetConnections, type RunningProxy } from './proxies.ts';
 import { caughtUp } from './run.ts';
 import { eventually, names } from './scenarios.ts';
-import { clusterIp, NAMESPACE, ready, type ServiceSpec } from './services.ts';
+import { clusterIp, ready, type ServiceSpec } from './services.ts';
 import { type Setting, setting } from './suites.ts';
 import type { Flow } from './traffic.ts';
 import { type Family, families, must, podAddress } from './world.ts';
@@ -193,20 +193,13 @@ async function refusedAtAnyRate(step: Step, { world }: Setting): Promise<void> {
 
 async function noneRefused(step: Step, { world, cluster }: Setting): Promise<void> {
   await step('endpoints that come and go: of 12,000 connections none is refused', async (t) => {
-    const client = cluster.api.client();
-    const family = 4;
-    const path = `/apis/discovery.k8s.io/v1/namespaces/${NAMESPACE}/endpointslices`;
     const { outcomes, changes, seconds } = await churn(world, {
       spec: vip,
-      family,
+      family: 4,
       connections: 12_000,
       parallel: 8,
       writers: 4,
-      async write(endpoints) {
-        const slice = sliceWith(vip, family, endpoints);
-        const signal = AbortSignal.timeout(30_000);
-        await client.call({ method: 'PUT', path: `${path}/${slice.metadata.name}`, body: slice, signal });
-      },
+      write: (endpoints) => cluster.replaceSlice(sliceWith(vip, 4, endpoints)),
     });
     t.diagnostic(`${Math.round(changes / seconds)} changes/s`);
     assert.ok(changes > 50, `${changes} changes`);

@@ -1,6 +1,7 @@
-/** The objects of the flow tests on a real API server, and the way to it from the node under test. */
+/** The objects of the flow tests on an API server, and the way to it from the node under test. */
+import type { Client } from '../../src/kube/request.ts';
 import { type Answer, ask } from '../kube/ask.ts';
-import { type Api, findRealApi, type Scope } from '../kube/cluster.ts';
+import { type Api, findRealApi, type Scope, sandboxApi } from '../kube/cluster.ts';
 import {
   type ApiObject,
   endpointSlices,
@@ -16,7 +17,7 @@ import type { Traffic } from './traffic.ts';
 import { SERVICE_CIDR } from './world.ts';
 
 export interface Cluster {
-  readonly api: Api;
+  readonly kubeconfig: string;
   /** Creates the Service and its slices, or makes them so. */
   put(spec: ServiceSpec): Promise<void>;
   remove(name: string): Promise<void>;
@@ -24,15 +25,27 @@ export interface Cluster {
   removeAll(): Promise<void>;
   /** Only its slices. */
   putSlices(spec: ServiceSpec): Promise<void>;
+  /** One that is there, in one request on a connection that stays. */
+  replaceSlice(slice: ApiObject): Promise<void>;
 }
 
 const services = `/api/v1/namespaces/${NAMESPACE}/services`;
 const slices = `/apis/discovery.k8s.io/v1/namespaces/${NAMESPACE}/endpointslices`;
 
+const range = { serviceClusterIpRange: `${SERVICE_CIDR[4]},${SERVICE_CIDR[6]}` };
+
 /** With two nodes in it, and reachable from n1 by its own kubeconfig. Absent: no programs (`leaveOut`). */
 export async function startCluster(scope: Scope, traffic: Traffic): Promise<Cluster | undefined> {
-  const api = await findRealApi(scope, { serviceClusterIpRange: `${SERVICE_CIDR[4]},${SERVICE_CIDR[6]}` });
-  if (api === undefined) return undefined;
+  const api = await findRealApi(scope, range);
+  return api === undefined ? undefined : clusterOn(api, traffic);
+}
+
+/** The same on the API server in memory, which takes more writes per second. */
+export async function sandboxCluster(scope: Scope, traffic: Traffic): Promise<Cluster> {
+  return clusterOn(await sandboxApi(scope, range), traffic);
+}
+
+async function clusterOn(api: Api, traffic: Traffic): Promise<Cluster> {
   const { port } = new URL(api.url);
   await traffic.forward('n1', '127.0.0.1', Number(port), { address: '127.0.0.1', port: Number(port) });
   const send = async (method: string, path: string, body?: object, patch?: 'merge'): Promise<Answer> => {
@@ -70,9 +83,15 @@ export async function startCluster(scope: Scope, traffic: Traffic): Promise<Clus
     await apply('/api/v1/nodes', node(name));
     await send('PATCH', `/api/v1/nodes/${name}/status`, { status: nodeStatus(name) });
   }
+  let client: Client | undefined;
   return {
-    api,
+    kubeconfig: api.kubeconfig,
     putSlices,
+    async replaceSlice(slice) {
+      client ??= api.client();
+      const path = `${slices}/${slice.metadata.name}`;
+      await client.call({ method: 'PUT', path, body: slice, signal: AbortSignal.timeout(30_000) });
+    },
     async put(spec) {
       await apply(services, service(spec));
       if (spec.type === undefined || spec.type === 'LoadBalancer')

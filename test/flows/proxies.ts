@@ -29,10 +29,10 @@ export interface ServiceProxy {
 export function kubeProxy(program: string): ServiceProxy {
   return {
     name: 'kube-proxy',
-    start: (world, { api }, { masqueradeAll, noPodCidr, allNodeAddresses } = {}) =>
+    start: (world, { kubeconfig }, { masqueradeAll, noPodCidr, allNodeAddresses } = {}) =>
       run(world, 'kube-proxy', [
         program,
-        `--kubeconfig=${api.kubeconfig}`,
+        `--kubeconfig=${kubeconfig}`,
         '--proxy-mode=nftables',
         '--hostname-override=n1',
         '--iptables-min-sync-period=50ms',
@@ -56,12 +56,12 @@ export async function kubeProxyProgram(): Promise<string | undefined> {
 
 export const fairlead: ServiceProxy = {
   name: 'fairlead',
-  start: (world, { api }, { masqueradeAll, noPodCidr, allNodeAddresses } = {}) =>
+  start: (world, { kubeconfig }, { masqueradeAll, noPodCidr, allNodeAddresses } = {}) =>
     run(world, 'fairlead', [
       process.execPath,
       join(import.meta.dirname, '../../src/main.ts'),
       'agent',
-      `--kubeconfig=${api.kubeconfig}`,
+      `--kubeconfig=${kubeconfig}`,
       '--parts=proxy',
       '--node-name=n1',
       // Without it: the Node's pod CIDR, and it has none.
