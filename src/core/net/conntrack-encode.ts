@@ -22,7 +22,10 @@ const FILTER = { IP_DST: 1 << 1, PROTO_NUM: 1 << 3, PROTO_DST_PORT: 1 << 5 } as 
  * again (`isWanted`).
  */
 export function encodeConntrackDump(filter: ConntrackFilter, seq: number): Uint8Array {
-  const { family, protocol, destination, destinationPort } = filter;
+  const { family, protocol, destinationPort } = filter;
+  // The kernel's comparison of IPv6 addresses is the wrong way round (ctnetlink_filter_match_tuple): it leaves out those
+  // that fit. So for IPv6 it is asked by protocol and port only.
+  const destination = family === 'ipv6' ? undefined : filter.destination;
   const writer = new Writer();
   writer.begin(CT_MSG.GET, NLM.REQUEST | NLM.DUMP, seq);
   writer.u32(AF[family]);
