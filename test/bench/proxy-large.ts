@@ -135,8 +135,10 @@ async function one(
   spawnSync('nft', ['flush', 'ruleset']);
   const { agent, ms } = await startAgent(kubeconfig);
   say('  exec to first sync, ms', ms.toFixed(0));
-  const monitor = await startMonitor();
-  await sleep(4000); // what follows the first sync and the monitor's probe: digests of the rules, one comparison
+  await digested();
+  const monitor = await startMonitor(count);
+  // To start it takes a change of the ruleset, after which the agent compares everything once.
+  await sleep(3000 + count / 20);
   const p50 = await change(client, monitor, agent, count);
   if (withChurn) await churn(server, monitor, count);
   const [, rss] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${agent.pid}/status`, 'utf8')) ?? [];
@@ -175,8 +177,19 @@ async function startAgent(kubeconfig: string): Promise<{ readonly agent: ChildPr
   }
 }
 
+/** What follows the first sync: the agent notes which rules are its own. */
+async function digested(): Promise<void> {
+  const limitMs = performance.now() + LIMIT_MS;
+  const noted = (): number =>
+    (spawnSync('nft', ['list', 'chains'], { encoding: 'utf8' }).stdout.match(/chain sum-/g) ?? []).length;
+  while (noted() < 2) {
+    if (performance.now() > limitMs) throw new Error('the agent does not note its rules');
+    await sleep(200);
+  }
+}
+
 /** `nft monitor`, which is there once it tells of a table that is made for that. */
-async function startMonitor(): Promise<Monitor> {
+async function startMonitor(count: number): Promise<Monitor> {
   const child = start(['nft', 'monitor'], ['ignore', 'pipe', 'inherit']);
   const times = new Map<string, number>(); // address -> when it was seen
   const generations: number[] = [];
@@ -198,10 +211,12 @@ async function startMonitor(): Promise<Monitor> {
       }
     }
   });
-  for (let tries = 0; !isThere; tries += 1) {
-    if (tries > 200) throw new Error('nft monitor tells nothing');
+  // It begins by reading the whole ruleset, and again after each change: the probes must leave it the time.
+  for (let waitMs = 500 + count / 20; !isThere; waitMs *= 2) {
+    if (waitMs > LIMIT_MS / 2) throw new Error('nft monitor tells nothing');
+    await sleep(waitMs);
     spawnSync('nft', ['add table ip bench; delete table ip bench']);
-    await sleep(100);
+    await sleep(500);
   }
   return {
     async seen(address) {
