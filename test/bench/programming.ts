@@ -33,7 +33,7 @@ const CHANGES = Number(process.env['BENCH_CHANGES'] ?? 1000);
 /** Before those that count: the code is compiled. */
 const WARM = 300;
 /** Between two changes: one after the other without it would share the removals of the last 50 ms among them. */
-const PAUSE_MS = 1;
+const PAUSE_MS = Number(process.env['BENCH_PAUSE_MS'] ?? 1);
 const LIMIT_MS = 150_000;
 const OWNER = 'proxy';
 const families = ['ip', 'ip6'] as const;
@@ -275,7 +275,7 @@ async function changed(
     for (const what of kinds) {
       const us = await changeOne(bench, modelAt(index, steps[what]), limit);
       if (change >= warm) took[what].push(us);
-      await sleep(PAUSE_MS);
+      await (PAUSE_MS > 0 ? sleep(PAUSE_MS) : turn());
     }
   }
   const of = (list: number[]): Latencies => {
