@@ -206,7 +206,9 @@ function isSame(want: HostRoute, { type, metric, via, link, destination }: Route
   if (want.type !== type) return false;
   // The kernel files IPv6 blackholes under lo.
   if (want.type === 'blackhole') return metric === LAST_RESORT;
-  return metric === DEFAULT_METRIC[destination.includes(':') ? 'ipv6' : 'ipv4'] && via === want.via && link === want.link;
+  return (
+    metric === DEFAULT_METRIC[destination.includes(':') ? 'ipv6' : 'ipv4'] && via === want.via && link === want.link
+  );
 }
 
 function addition(route: HostRoute, links: readonly LinkRecord[]): HostRouteAction {
