@@ -57,6 +57,13 @@ export async function createPods(
   return Object.fromEntries(pods.map((pod) => [pod.name, pod]));
 }
 
+const listens = {
+  httpGet: { path: '/hostname', port: 8080 },
+  periodSeconds: 1,
+  timeoutSeconds: 5,
+  failureThreshold: 30,
+};
+
 export function podBody(name: string, { node, labels = {}, hostNetwork, ports, subdomain, args }: PodOptions): object {
   const netexec = ['netexec', '--http-port=8080', '--udp-port=8081'];
   return {
@@ -72,6 +79,8 @@ export function podBody(name: string, { node, labels = {}, hostNetwork, ports, s
           image: AGNHOST_IMAGE,
           imagePullPolicy: 'Never',
           args: args ?? netexec,
+          // A container runs before its server listens. Once it does, a busy machine does not take it away.
+          ...(args === undefined ? { readinessProbe: listens } : {}),
           ...(ports === undefined ? {} : { ports }),
         },
       ],

@@ -441,6 +441,8 @@ test('a reboot frees every address, and pods whose namespace died with the node 
   await second.stop();
   // The same boot, but the namespace went while no agent was there.
   await rig.netns.remove('b');
+  // The kernel takes a namespace down in its own time.
+  await until(async () => (await rig.left()).links.length === 0, 'the link goes with its namespace');
   await rig.start({ bootId: 'boot-2' });
   await nothingLeft(rig);
   assert.equal((await rig.call('ADD', { id: 'c', netns: await rig.pod('c') })).code, 0);
