@@ -121,6 +121,8 @@ async function settings(netns: Netns, ns: string): Promise<void> {
     'net/ipv4/icmp_ratelimit': '0',
     'net/ipv4/icmp_ratemask': '0',
     'net/ipv6/icmp/ratelimit': '0',
+    // No error of ICMPv6 counts for the limit of all messages; the mask cannot be written empty.
+    'net/ipv6/icmp/ratemask': '127',
     'net/ipv4/ip_local_port_range': '10000 29999',
   });
 }
