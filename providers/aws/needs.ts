@@ -1,4 +1,4 @@
-import type { Needs, NodeRule, ObservedTargetGroup, PortRange } from './model.ts';
+import type { Needs, NodeRule, PortRange } from './model.ts';
 import { ALL_PORTS, isGroup } from './rules.ts';
 
 /** What every Service of this process needs in the groups of nodes and pods: a cache that planning all of them fills. */
@@ -61,27 +61,3 @@ export function hull(ranges: readonly PortRange[]): PortRange | undefined {
 }
 
 export const holds = (outer: PortRange, inner: PortRange): boolean => outer.from <= inner.from && inner.to <= outer.to;
-
-/**
- * What a range of ours shrinks to, now that these ports of a Service leave: to what is still needed, if one of them is at
- * its edge. Whose port it was shrinks it, so that of thousands of Services one does; `undefined`: it stays.
- */
-export function narrowed(
-  rule: PortRange,
-  needed: PortRange | undefined,
-  leaving: ReadonlySet<number>,
-): PortRange | undefined {
-  if (needed === undefined || holds(needed, rule) || !holds(rule, needed)) return undefined;
-  return leaving.has(rule.from) || leaving.has(rule.to) ? needed : undefined;
-}
-
-/** Ports on which the targets of these groups are reached, as far as they are known. */
-export function portsOfGroups(groups: readonly ObservedTargetGroup[]): ReadonlySet<number> {
-  return new Set(
-    groups.flatMap(({ port, targets, health }) => [
-      port,
-      ...(targets === 'unread' ? [] : targets.map((target) => target.port)),
-      ...(health.port === 'traffic-port' ? [] : [Number(health.port)]),
-    ]),
-  );
-}

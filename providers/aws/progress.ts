@@ -101,12 +101,6 @@ function waitOf(matched: Match): Wait | undefined {
   if (settings.waitForHealthyTarget && isWaitingForTarget(matched)) {
     return { reason: `no target of ${seen.name} is healthy yet`, retryAfterMs: HEALTH_MS, on: 'targets' };
   }
-  const replaced = matched.ports.find((port) => port.held !== undefined);
-  if (replaced !== undefined) {
-    const { name } = replaced.group.ref;
-    const reason = `no target of ${name} for port ${replaced.port.port} is healthy yet; the old target group serves`;
-    return { reason, retryAfterMs: HEALTH_MS, on: 'targets' };
-  }
   const held = registrations(matched).flatMap((registration) => registration.held);
   if (held.length === 0) return undefined;
   const reason = `${held.length} targets stay until their successors are healthy`;

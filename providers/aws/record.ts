@@ -9,7 +9,6 @@ import { listenerOf, loadBalancerOf, targetGroupOf } from './convert.ts';
 import type { Mirror } from './mirror.ts';
 import type {
   Act,
-  Forward,
   ListenerRef,
   ObservedListener,
   ObservedLoadBalancer,
@@ -35,16 +34,6 @@ export interface Recorder {
 
 export function createRecorder({ mirror, ids }: { readonly mirror: Mirror; readonly ids: Resolver }): Recorder {
   const { loadBalancers, targetGroups, securityGroups } = mirror;
-
-  /** Groups have a load balancer once a listener leads to them. */
-  function useGroups({ loadBalancer }: ListenerRef, forward: readonly Forward[]): void {
-    for (const { group } of forward) {
-      const arn = ids.loadBalancer(loadBalancer);
-      const used = targetGroups.get(ids.targetGroup(group));
-      if (used !== undefined && !used.loadBalancers.includes(arn))
-        targetGroups.wrote(used.arn, { ...used, loadBalancers: [...used.loadBalancers, arn].sort() });
-    }
-  }
 
   /** What is known now that the request has been answered. */
   function record(act: Act, answer: unknown): void {
@@ -182,12 +171,16 @@ export function createRecorder({ mirror, ids }: { readonly mirror: Mirror; reado
               ? 'unread'
               : [...one.listeners.filter(({ arn }) => arn !== made.arn), made].sort((a, b) => a.port - b.port),
         }));
-        useGroups(act.listener, act.forward);
+        for (const { group } of act.forward) {
+          const arn = ids.loadBalancer(act.listener.loadBalancer);
+          const used = targetGroups.get(ids.targetGroup(group));
+          if (used !== undefined && !used.loadBalancers.includes(arn))
+            targetGroups.wrote(used.arn, { ...used, loadBalancers: [...used.loadBalancers, arn].sort() });
+        }
         return;
       }
       case 'ModifyListener':
         changeListener(act.listener, (listener) => modified(listener, act, ids));
-        useGroups(act.listener, act.forward ?? []);
         break;
       case 'ModifyListenerAttributes':
         changeListener(act.listener, (listener) => ({

@@ -10,16 +10,15 @@ import type {
 } from '../../src/core/provider.ts';
 import { createApplier } from './apply.ts';
 import type { AwsClients } from './client.ts';
-import { asNeed } from './diff/node-access.ts';
 import { diff } from './diff.ts';
 import { createFacts } from './facts.ts';
 import { createInterfaces } from './interfaces.ts';
 import { createInterpret } from './interpret.ts';
 import { createAccountLimits } from './limits.ts';
 import { ANY, createMirror, type Mirror, ours } from './mirror.ts';
-import type { Act, Desired, Observed, Ref, RuleOf, Settings } from './model.ts';
+import type { Act, Desired, Observed, Settings } from './model.ts';
 import { LBC_FINALIZER, TAG } from './names.ts';
-import { createNeeds, holds } from './needs.ts';
+import { createNeeds } from './needs.ts';
 import { heldRules, nodeRulesOf } from './node-rules.ts';
 import { createObserver } from './observe.ts';
 import { createParts, type Parts } from './parts.ts';
@@ -118,14 +117,7 @@ export function createStacks(options: StackOptions): Stacks {
       else learnNeeds(desired, observed);
       return diff(desired, observed, settings);
     },
-    async apply(act, call) {
-      if (act.kind !== 'RevokeSecurityGroupIngress' || act.group.id === undefined)
-        return await applier.apply(act, call);
-      // Since it was decided another Service may have come that counts on the rule.
-      const { id } = act.group;
-      const rules = act.rules.filter((rule) => !isCountedOn(id, rule));
-      if (rules.length > 0) await applier.apply({ ...act, rules } as Act, call);
-    },
+    apply: applier.apply,
     request: (act) => applier.request(act),
     progress(desired, observed) {
       const { progress: result, waitsOn } = outlook(desired, observed, settings);
@@ -174,23 +166,6 @@ export function createStacks(options: StackOptions): Stacks {
     if (!isLocated && known.has(desired.uid)) return;
     needs.put(desired.uid, nodeRulesOf(desired, observed, settings));
     if (isLocated) known.add(desired.uid);
-  }
-
-  /** Somebody needs ports of it, and no other rule lets them in. */
-  function isCountedOn(group: string, rule: RuleOf<Ref>): boolean {
-    const { source, protocol } = rule;
-    const seen = mirror.securityGroups.get(group);
-    if (seen === undefined || seen.rules === 'unread' || seen.tags[TAG.cluster] !== undefined) return false;
-    const from = 'cidr' in source ? source.cidr : 'group' in source ? source.group.id : undefined;
-    if (from === undefined || (protocol !== 'tcp' && protocol !== 'udp')) return false;
-    const needed = needs.others('', asNeed({ ...rule, protocol }, group, from));
-    if (needed === undefined || !holds(rule, needed)) return false;
-    const others = seen.rules.filter((each) => {
-      const isIt = each.from === rule.from && each.to === rule.to;
-      const its = 'cidr' in each.source ? each.source.cidr : 'group' in each.source ? each.source.group : undefined;
-      return each.protocol === protocol && its === from && !isIt;
-    });
-    return !others.some((each) => holds(each, needed));
   }
 
   /** Of all that have something in AWS. What no Service has any more needs nothing. */

@@ -87,11 +87,10 @@ function attributeSteps(
 }
 
 /** Those of a load balancer that is being replaced go with it; those that others use are theirs to let go. */
-function deletions({ surplusGroups, old, balancer, observed, keptListeners, ports }: Match): readonly Step[] {
+function deletions({ surplusGroups, old, balancer, observed, keptListeners }: Match): readonly Step[] {
   const live = liveArns(observed);
   const others = keptListeners.flatMap(({ forward }) => forward.map(({ arn }) => arn));
-  const held = ports.flatMap((port) => port.held?.arn ?? []);
-  const serving = new Set([...old.flatMap((each) => [...forwardsOf(each)]), ...others, ...held]);
+  const serving = new Set([...old.flatMap((each) => [...forwardsOf(each)]), ...others]);
   const current = balancer.seen?.listeners === 'unread' ? undefined : balancer.seen?.arn;
   return surplusGroups
     .filter(({ arn, loadBalancers }) => {

@@ -1,6 +1,6 @@
 import { compareText, isEqual } from '../../../src/core/equal.ts';
 import { attributeChange, beyondDefault, isUdpLike, listenerDefault, recordedKeys, recordTags } from '../attributes.ts';
-import type { Forward, ListenerRef, ListenerSettings, ObservedListener, Ref } from '../model.ts';
+import type { Forward, ListenerRef, ListenerSettings, ObservedListener } from '../model.ts';
 import { foreign, resourceOf } from '../ownership.ts';
 import { limitOf } from '../quotas.ts';
 import { isOwnListener, listenersOf, type Match, type PortMatch } from './match.ts';
@@ -25,8 +25,7 @@ function refOf({ balancer }: Match, port: number, listener?: ObservedListener): 
 
 const nameOf = ({ loadBalancer, port }: ListenerRef): string => `${loadBalancer.name}:${port}`;
 
-function opening(match: Match, one: PortMatch, why: string): readonly Step[] {
-  const { port } = one;
+function opening(match: Match, { port, group }: PortMatch, why: string): readonly Step[] {
   const { desired, settings } = match;
   const { protocol, sslPolicy, certificates, alpnPolicy, attributes } = port.listener;
   const [certificate, ...sni] = certificates;
@@ -42,7 +41,7 @@ function opening(match: Match, one: PortMatch, why: string): readonly Step[] {
       protocol,
       ...(isTls ? { certificate, ...(sslPolicy === undefined ? {} : { sslPolicy }) } : {}),
       ...(alpnPolicy === undefined ? {} : { alpnPolicy }),
-      forward: forwardOf(one),
+      forward: forwardOf({ port, group }),
       tags: { ...wantedTags(desired, settings, String(port.port)), ...recordTags(Object.keys(set)) },
     }),
     ...attributeSteps(listener, set, 'as its annotation says', 'detail'),
@@ -50,15 +49,8 @@ function opening(match: Match, one: PortMatch, why: string): readonly Step[] {
   ];
 }
 
-function forwardOf({ port, group, held }: PortMatch): readonly Forward[] {
+function forwardOf({ port, group }: Pick<PortMatch, 'port' | 'group'>): readonly Forward[] {
   const { weight, others } = port;
-  if (held !== undefined) {
-    const old: Ref = { resource: group.ref.resource, name: held.name, id: held.arn };
-    return [
-      { group: old, weight: 1 },
-      { group: group.ref, weight: 0 },
-    ];
-  }
   if (weight === undefined) return [{ group: group.ref }];
   return [
     { group: group.ref, weight },

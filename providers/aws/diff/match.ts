@@ -1,4 +1,3 @@
-import { isUdpLike } from '../attributes.ts';
 import type {
   Desired,
   GroupSettings,
@@ -27,8 +26,6 @@ export interface PortMatch {
   readonly port: StackPort;
   readonly group: Part<ObservedTargetGroup>;
   readonly listener: ObservedListener | undefined;
-  /** The group to which the listener leads until `group` has a healthy target. Absent: nothing is to be waited for. */
-  readonly held?: ObservedTargetGroup;
 }
 
 /** Which wanted part is which of those at AWS. */
@@ -81,13 +78,7 @@ function matchOf(desired: Desired, observed: Observed, settings: Settings): Matc
     const seen = groupOf(port.group, owned.targetGroups, { current, old, listener, live });
     const taken = owned.targetGroups.map(idOfArn);
     const name = () => freeName('target group', port.group.name, observed.names.targetGroups, taken);
-    const held = heldGroup(port, { desired, listener, seen, groups: owned.targetGroups });
-    return {
-      port,
-      listener,
-      group: partOf(seen, port.group.resource, name),
-      ...(held === undefined ? {} : { held }),
-    };
+    return { port, listener, group: partOf(seen, port.group.resource, name) };
   });
   const used = new Set(ports.map(({ group }) => group.seen));
   const managed = stack.securityGroup && managedPart(stack.securityGroup.name, owned, observed);
@@ -231,39 +222,4 @@ export function liveArns({ names, loadBalancers }: Observed): (arn: string) => b
     all ??= new Set(names.loadBalancers.values());
     return all.has(arn);
   };
-}
-
-/**
- * A group whose type or protocol is another is replaced, and its successor is checked only once a listener leads to it: it
- * is put beside the old one, with no share of the traffic, until one of its targets is healthy.
- */
-function heldGroup(
-  port: StackPort,
-  {
-    desired,
-    listener,
-    seen,
-    groups,
-  }: {
-    readonly desired: Desired;
-    readonly listener: ObservedListener | undefined;
-    readonly seen: ObservedTargetGroup | undefined;
-    readonly groups: readonly ObservedTargetGroup[];
-  },
-): ObservedTargetGroup | undefined {
-  if (listener === undefined || listener.protocol !== port.listener.protocol || port.weight !== undefined)
-    return undefined;
-  if (isServing(seen) || desired.targets.every(({ draining }) => draining === true)) return undefined;
-  const shares = new Map(listener.forward.map(({ arn, weight = 1 }) => [arn, weight]));
-  const old = groups.find(
-    (group) => group !== seen && resourceOf(group.tags) === port.group.resource && (shares.get(group.arn) ?? 0) > 0,
-  );
-  if (!isServing(old)) return undefined;
-  const { protocol, ipAddressType } = port.group;
-  // One listener leads to groups of one kind of packets and one IP family.
-  return old.ipAddressType === ipAddressType && isUdpLike(old.protocol) === isUdpLike(protocol) ? old : undefined;
-}
-
-function isServing(group: ObservedTargetGroup | undefined): group is ObservedTargetGroup {
-  return group !== undefined && group.targets !== 'unread' && group.targets.some(({ state }) => state === 'healthy');
 }

@@ -1,8 +1,7 @@
-import { isEqual } from '../../../src/core/equal.ts';
 import type { Cidr } from '../../../src/core/provider.ts';
 import type { GroupRef, NodeRule, ObservedRule, PortRange, Ref, Rule } from '../model.ts';
 import { LBC_RULE_DESCRIPTION, ruleDescription } from '../names.ts';
-import { holds, hull, narrowed, needKey, portsOfGroups, rangeOf } from '../needs.ts';
+import { holds, hull, needKey, rangeOf } from '../needs.ts';
 import { nodeGroupsOf, rulesOf } from '../node-rules.ts';
 import { limitOf } from '../quotas.ts';
 import { ALL_PORTS, isGroup } from '../rules.ts';
@@ -55,7 +54,6 @@ function changeOf({ match, group, seen, own, leaving, serving }: GroupChange): {
   const { needs, complete } = match.observed.shared;
   const ours = seen.filter(({ description }) => description === ruleDescription(match.settings.cluster));
   const add: Rule[] = [];
-  const gone = portsOfGroups(match.owned.targetGroups); // and those that stay, which are no edge of what is needed less
   const keep = new Map<string, PortRange>(); // rule -> what all Services need of it
   for (const [key, same] of Map.groupBy(own, needKey)) {
     const [first] = same;
@@ -65,34 +63,10 @@ function changeOf({ match, group, seen, own, leaving, serving }: GroupChange): {
     keep.set(key, wanted);
     const there = seen.filter((rule) => isSameWay(rule, first));
     const isTooWide = (rule: PortRange): boolean => complete && isAll(rule) && !isAll(wanted);
-    if (same.every((rule) => there.some((has) => holds(has, rangeOf(rule)) && !isTooWide(has)))) {
-      if (
-        there.some((rule) => isNarrowed(rule, wanted)) &&
-        !there.some((has) => has.from === wanted.from && has.to === wanted.to)
-      )
-        add.push(toRule(first, wanted));
-      continue;
-    }
+    if (same.every((rule) => there.some((has) => holds(has, rangeOf(rule)) && !isTooWide(has)))) continue;
     const old = isGroup(first.source) ? ours.filter((rule) => isSameWay(rule, first) && !isTooWide(rule)) : [];
     add.push(toRule(first, hull([wanted, ...old]) as PortRange));
   }
-  /** Only of ours, once all needs are known and no load balancer is being replaced, which still uses what it had. */
-  function isNarrowed(rule: ObservedRule, needed: PortRange | undefined): boolean {
-    if (!complete || match.old.length > 0 || !ours.includes(rule) || !('group' in rule.source)) return false;
-    if (seen.length >= limitOf(match.observed.facts, 'rules-per-security-group')) return false; // no room for both
-    // Made narrower by a pass that did not come to its end.
-    const isLeftOver = ours.some(
-      (each) =>
-        each !== rule &&
-        needed !== undefined &&
-        isEqual(each.source, rule.source) &&
-        each.protocol === rule.protocol &&
-        holds(rule, each) &&
-        holds(each, needed),
-    );
-    return isLeftOver || narrowed(rule, needed, gone) !== undefined;
-  }
-
   const theirs = match.settings.adoptLbc ? seen.filter(({ description }) => description === LBC_RULE_DESCRIPTION) : [];
   // A managed group that was taken over is still named by its maker's rules, and could not go.
   const blocking = theirs.filter(({ source }) => 'group' in source && leaving.has(source.group));
@@ -110,16 +84,12 @@ function changeOf({ match, group, seen, own, leaving, serving }: GroupChange): {
     // Others look after groups in which this Service needs nothing.
     if (!complete || own.length === 0) return false;
     const wanted = keep.get(needKey(need)) ?? needs.others(uid, need);
-    return wanted === undefined || (isAll(rule) && !isAll(wanted)) || isNarrowed(rule, wanted);
+    return wanted === undefined || (isAll(rule) && !isAll(wanted));
   }
 }
 
 /** A rule of a node group in the words of needs. */
-export function asNeed(
-  { protocol, from, to }: Pick<ObservedRule, 'protocol' | 'from' | 'to'>,
-  group: string,
-  source: string,
-): NodeRule {
+export function asNeed({ protocol, from, to }: ObservedRule, group: string, source: string): NodeRule {
   return {
     group,
     protocol: protocol as NodeRule['protocol'],

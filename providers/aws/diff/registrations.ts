@@ -60,8 +60,7 @@ export function registrations(match: Match): readonly Registration[] {
       listener !== undefined || match.balancer.seen?.listeners === 'unread',
     ),
   );
-  const held = match.ports.flatMap((port) => port.held?.arn ?? []);
-  const serving = new Set([...match.old.flatMap((balancer) => [...forwardsOf(balancer)]), ...held]);
+  const serving = new Set(match.old.flatMap((balancer) => [...forwardsOf(balancer)]));
   const replaced = match.surplusGroups.flatMap((group) => {
     const port = match.stack.ports.find((each) => each.group.resource === resourceOf(group.tags));
     const isUsed = serving.has(group.arn) || match.old.some(({ arn }) => group.loadBalancers.includes(arn));

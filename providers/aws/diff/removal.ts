@@ -1,11 +1,8 @@
 import { failure } from '../../../src/core/errors.ts';
-import type { GroupRef, Observed, ObservedRule, Ref, Rule, RuleOf, Settings } from '../model.ts';
+import type { Observed, ObservedRule, Ref, Settings } from '../model.ts';
 import { LBC_RULE_DESCRIPTION, LBC_TAG, RESOURCE, ruleDescription, TAG } from '../names.ts';
-import { narrowed, portsOfGroups } from '../needs.ts';
 import { isLbc, ownedParts } from '../ownership.ts';
-import { limitOf } from '../quotas.ts';
 import { isProtected } from '../replacement.ts';
-import { keyOf } from '../rules.ts';
 import { backendPart } from './match.ts';
 import { asNeed } from './node-access.ts';
 import { groupDeletion, isBackendFree, revoke } from './security.ts';
@@ -49,15 +46,11 @@ export function removalSteps(observed: Observed, settings: Settings): readonly S
     ),
     ...[...observed.shared.nodeGroups].flatMap(([group, seen]) => {
       const ref: Ref = { resource: '', name: group, id: group };
-      const narrower = narrowerRules(seen, group, { observed, settings, leaving });
-      return [
-        ...narrowing(ref, [...narrower.values()], seen, settings),
-        ...revoke(
-          ref,
-          seen.filter((rule) => narrower.has(rule) || isNeededNoMore(rule, group, { observed, settings, leaving })),
-          'sweep',
-        ),
-      ];
+      return revoke(
+        ref,
+        seen.filter((rule) => isNeededNoMore(rule, group, { observed, settings, leaving })),
+        'sweep',
+      );
     }),
     ...securityGroups.map(({ name, id, tags }) =>
       groupDeletion({ resource: tags[TAG.resource] ?? '', name, id }, 'unlink', REASON),
@@ -106,43 +99,4 @@ function isNeededNoMore(rule: ObservedRule, group: string, { observed, settings,
   if (leaving.has(from)) return true;
   const { needs, complete } = observed.shared;
   return complete && needs.others(observed.uid, asNeed(rule, group, from)) === undefined;
-}
-
-/** Ranges of ours that have a port of this Service at their edge -> what the others still need of them. */
-function narrowerRules(
-  seen: readonly ObservedRule[],
-  group: string,
-  { observed, settings, leaving }: Remaining,
-): ReadonlyMap<ObservedRule, Rule> {
-  const { needs, complete } = observed.shared;
-  if (!complete || seen.length >= limitOf(observed.facts, 'rules-per-security-group')) return new Map();
-  const gone = portsOfGroups(ownedParts(observed, settings).targetGroups);
-  return new Map(
-    seen.flatMap((rule) => {
-      const { description, source, protocol } = rule;
-      if (!('group' in source) || leaving.has(source.group) || (protocol !== 'tcp' && protocol !== 'udp')) return [];
-      if (description !== ruleDescription(settings.cluster)) return [];
-      const needed = narrowed(rule, needs.others(observed.uid, asNeed(rule, group, source.group)), gone);
-      if (needed === undefined) return [];
-      return [[rule, { protocol, ...needed, source: { group: source.group as GroupRef } }] as const];
-    }),
-  );
-}
-
-/** Opened before the wider one is closed. */
-function narrowing(
-  group: Ref,
-  rules: readonly Rule[],
-  seen: readonly ObservedRule[],
-  { cluster }: Settings,
-): readonly Step[] {
-  const given = rules
-    .filter((rule) => !seen.some((has) => keyOf(has) === keyOf(rule)))
-    .map(({ source, ...rule }): RuleOf<Ref> => {
-      const id = 'group' in source ? source.group : '';
-      return { ...rule, source: { group: { resource: '', name: id, id } }, description: ruleDescription(cluster) };
-    });
-  if (given.length === 0) return [];
-  const reason = 'other Services need less than the range that goes';
-  return [step('serve', { kind: 'AuthorizeSecurityGroupIngress', target: group.name, reason, group, rules: given })];
 }

@@ -480,47 +480,13 @@ test('an order of SNI certificates means nothing', () => {
   assert.deepEqual(todo(cloud, spec({ short: { 'ssl-cert': 'arn:a,arn:c,arn:b' } })), []);
 });
 
-test('a target group of another type is made anew beside the old one, which serves until one of its targets is healthy', () => {
+test('a target group of another type or protocol is made anew before the listener moves, and the old one goes last', () => {
   const cloud = world();
   ensure(cloud, spec());
   const pods = spec({ short: { type: 'nlb-ip' }, targetKind: 'pod', targets: [pod(1)] });
-  assert.deepEqual(todo(cloud, pods).flat(), ['CreateTargetGroup', 'RegisterTargets', 'ModifyListener']);
-  const shares = () => cloud.loadBalancers[0]?.listeners[0]?.forward.map(({ weight }) => weight);
-  const state = () => progress(plan(pods, cloud.settings), cloud.observed('uid'), cloud.settings);
-  applyAll(cloud, 'uid', plan(pods, cloud.settings));
-  assert.deepEqual([shares(), todo(cloud, pods)], [[1, 0], []]);
-  assert.match(
-    JSON.stringify(state()),
-    /pending.*no target of .* for port 80 is healthy yet; the old target group serves/,
-  );
-  cloud.settle();
-  cloud.settle();
-  assert.deepEqual(todo(cloud, pods).flat(), ['ModifyListener', 'DeleteTargetGroup']);
-  ensure(cloud, pods);
-  assert.deepEqual([cloud.groups.length, shares()?.length], [1, 1]);
+  const flat = todo(cloud, pods).flat();
+  assert.deepEqual(flat, ['CreateTargetGroup', 'RegisterTargets', 'ModifyListener', 'DeleteTargetGroup']);
 });
-
-for (const { name, change, before } of [
-  { name: 'has no healthy target itself', change: {}, before: (cloud: Cloud) => sicken(cloud) },
-  { name: 'has a successor without targets', change: { targets: [] }, before: () => {} },
-  {
-    name: 'takes other packets',
-    change: { listeners: [{ ...listener(80), protocol: 'UDP' as const }] },
-    before: () => {},
-  },
-]) {
-  test(`a target group that is replaced is not kept when it ${name}`, () => {
-    const cloud = world();
-    ensure(cloud, spec());
-    before(cloud);
-    const pods = spec({ short: { type: 'nlb-ip' }, targetKind: 'pod', targets: [pod(1)], ...change });
-    assert.deepEqual(todo(cloud, pods).flat().slice(-2), ['ModifyListener', 'DeleteTargetGroup']);
-  });
-}
-
-function sicken(cloud: Cloud): void {
-  for (const { targets } of cloud.groups) for (const target of targets) target.state = 'unhealthy';
-}
 
 test('foreign groups of a weighted forward are named by ARN, and equal weights need no call', () => {
   const arn = 'arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/x/1';
@@ -703,45 +669,6 @@ test('rules of nodes: one range grows with the Services, and goes with the last'
   assert.deepEqual(rules(), ['tcp 30080-30443']);
   remove(cloud, 'uid');
   assert.deepEqual(rules(), []);
-});
-
-test('rules of nodes: the range shrinks when the port at its edge goes, opened before it is closed', () => {
-  const cloud = world();
-  const rules = () => cloud.securityGroups[0]?.rules.map(({ protocol, from, to }) => `${protocol} ${from}-${to}`);
-  const both = spec({ listeners: [listener(80), listener(443)] });
-  ensure(cloud, both);
-  const less = todo(cloud, spec({ listeners: [listener(80)] })).map((stage) =>
-    stage.filter((kind) => kind.endsWith('Ingress')),
-  );
-  const order = less.flat().filter((kind) => kind === 'AuthorizeSecurityGroupIngress' || kind.startsWith('Revoke'));
-  assert.equal(order[0], 'AuthorizeSecurityGroupIngress');
-  ensure(cloud, spec({ listeners: [listener(80)] }));
-  assert.deepEqual(rules(), ['tcp 30080-30080']);
-  assert.deepEqual(todo(cloud, spec({ listeners: [listener(80)] })), []);
-});
-
-test('rules of nodes: what a Service that goes had at the edge of the range is closed, and nothing of the others', () => {
-  const cloud = world();
-  const rules = () => cloud.securityGroups[0]?.rules.map(({ protocol, from, to }) => `${protocol} ${from}-${to}`);
-  const other = { ...spec({ listeners: [listener(443), listener(8080)] }), uid: 'other', key: 'default/other' };
-  ensure(cloud, spec({ listeners: [listener(80)] }));
-  ensure(cloud, { ...other, service: { ...other.service, name: 'other' } });
-  assert.deepEqual(rules(), ['tcp 30080-38080']);
-  remove(cloud, 'uid');
-  assert.deepEqual(rules(), ['tcp 30443-38080']);
-  remove(cloud, 'other');
-  assert.deepEqual(rules(), []);
-});
-
-test('rules of nodes: a range whose shrinking was cut short goes with the next look', () => {
-  const cloud = world();
-  ensure(cloud, spec({ listeners: [listener(80)] }));
-  const group = cloud.securityGroups[0];
-  const [rule] = group?.rules ?? [];
-  if (rule === undefined) assert.fail('no rule');
-  group?.rules.push({ ...rule, to: 30_443 });
-  ensure(cloud, spec({ listeners: [listener(80)] }));
-  assert.deepEqual(group?.rules, [rule]);
 });
 
 test('rules of nodes from ranges of addresses are one per port, and one by one', () => {
