@@ -14,7 +14,8 @@ export interface Seen extends Case {
 
 /** After this a packet counts as dropped: where that is expected, where it is not, and where it is not for the second time. */
 const DROP_MS = 300;
-const REACH_MS = 1000;
+/** A refusal by ICMPv6 that comes back while `connect` still holds the socket counts only after the second SYN, a second later. */
+const REACH_MS = 2500;
 const PATIENT_MS = 5000;
 /** More than these are not late, they are dropped. */
 const LATE_MAX = 40;
