@@ -162,7 +162,8 @@ async function marksOfOthers(step: Step, { world }: Setting): Promise<void> {
       const count = (what: string): number =>
         Number(new RegExp(`packets (\\d+) bytes \\d+ comment "${what}"`).exec(text)?.[1]);
       assert.deepEqual([count('lost'), count('left')], [0, 0], text);
-      assert.ok(count('kept') >= 2 * 2 * 2 * 30, text);
+      // A port that is used again within a tracked connection's last seconds makes no new one.
+      assert.ok(count('kept') >= 2 * 2 * 2 * 25, text);
     } finally {
       await must(world.netns, 'n1', ['nft', 'delete', 'table', 'inet', 'marker']);
     }

@@ -55,6 +55,8 @@ const ENOENT = 2;
 const EEXIST = 17;
 /** So often in a row a table is read again because the kernel has elements that we do not know; then they are left out. */
 const REREADS = 2;
+/** So often in a row rules are loaded that do not fit what the table has become meanwhile; then it is made anew. */
+const RELOADS = 3;
 
 /**
  * One table as it should be, and the way there. What is asked for is kept until `sync` writes it; between two syncs nothing
@@ -378,36 +380,48 @@ export class FamilyTable {
   async #loadRules(): Promise<void> {
     const { channel, planner, log, watcher } = this.#options;
     const rules: RulesetOptions = { ...this.#ruleset, family: this.family };
-    const found = await channel.chains(this.family);
-    const { values, timeouts } = loadedOf(found ?? []);
-    const digest = found?.find((name) => name.startsWith(DIGEST));
-    const isOurs = found?.includes(hashChain(rules)) === true && digest !== undefined && this.#reason !== 'rules';
-    const fingerprint = isOurs ? await channel.fingerprint(this.family) : undefined;
-    if (fingerprint !== undefined && digest === `${DIGEST}${fingerprint}`) {
-      log.debug({ family: this.family }, 'the rules are there already');
-      this.#fingerprint = fingerprint;
-    } else {
-      const obsolete = (found ?? []).filter(
-        (name) => (isHashChain(name) && name !== hashChain(rules)) || !(isOwnChain(name) || isHashChain(name)),
-      );
-      for (const value of COMMON) if (!values.includes(value)) values.push(value);
-      await this.#replaceRules({ ...rules, chains: values, timeouts, obsolete }, found !== undefined);
-      watcher.reloaded(this.family, this.#reason);
+    for (let tries = 1; ; tries += 1) {
+      const found = await channel.chains(this.family);
+      const { values, timeouts } = loadedOf(found ?? []);
+      const digest = found?.find((name) => name.startsWith(DIGEST));
+      const isOurs = found?.includes(hashChain(rules)) === true && digest !== undefined && this.#reason !== 'rules';
+      const fingerprint = isOurs ? await channel.fingerprint(this.family) : undefined;
+      if (fingerprint !== undefined && digest === `${DIGEST}${fingerprint}`) {
+        log.debug({ family: this.family }, 'the rules are there already');
+        this.#fingerprint = fingerprint;
+      } else {
+        // A listing that somebody's change interrupts may name a chain twice.
+        const obsolete = [...new Set(found)].filter(
+          (name) => (isHashChain(name) && name !== hashChain(rules)) || !(isOwnChain(name) || isHashChain(name)),
+        );
+        for (const value of COMMON) if (!values.includes(value)) values.push(value);
+        const isReplaced = await this.#replaceRules({ ...rules, chains: values, timeouts, obsolete }, found, tries);
+        if (!isReplaced) continue;
+        watcher.reloaded(this.family, this.#reason);
+      }
+      planner.loaded(values, timeouts);
+      this.#rules = 'loaded';
+      return;
     }
-    planner.loaded(values, timeouts);
-    this.#rules = 'loaded';
   }
 
-  async #replaceRules(rules: Parameters<typeof rulesetText>[0], exists: boolean): Promise<void> {
-    const { load, log } = this.#options;
+  /** False: the table is not as it was found, so what was to be loaded may be wrong. */
+  async #replaceRules(
+    rules: Parameters<typeof rulesetText>[0],
+    found: readonly string[] | undefined,
+    tries: number,
+  ): Promise<boolean> {
+    const { load, log, channel } = this.#options;
     try {
       await load(rulesetText(rules));
     } catch (error) {
-      if (!exists) throw error;
+      if (tries < RELOADS && !isEqual(await channel.chains(this.family), found)) return false;
+      if (found === undefined) throw error;
       // Another shape of a set or base chain: an older version's table, or somebody else's.
       log.warn({ family: this.family, err: error }, 'the table cannot be changed into ours; making it anew');
       await load(removalText(this.family) + rulesetText({ ...rules, obsolete: [] }));
     }
+    return true;
   }
 
   async #readElements(): Promise<void> {
