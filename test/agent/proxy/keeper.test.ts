@@ -270,6 +270,35 @@ test('a restart writes nothing when nothing changed, and else the difference', a
   assert.deepEqual(all(nft), await fresh(t, { 1: ['10.0.0.1', '10.0.0.2'], 2: ['10.0.0.7'] }));
 });
 
+for (const { name, listing } of [
+  { name: 'names a chain twice', listing: (chains: readonly string[]) => [...chains, ...chains] },
+  { name: 'names a chain that is gone by now', listing: (chains: readonly string[]) => [...chains, 'gone'] },
+]) {
+  test(`a listing of chains that ${name}: the rules are loaded, and no element is lost`, async (t) => {
+    const first = setUp(t);
+    first.ask({ 1: ['10.0.0.1', '10.0.0.2'] });
+    await first.advance(2000);
+    await first.stop();
+    await first.nft.load('add chain ip fairlead foreign\n');
+    const before = first.nft.tried.length;
+    let isFirst = true;
+    const nft: FakeNft = Object.assign(Object.create(first.nft) as FakeNft, {
+      async chains(family: 'ip' | 'ip6') {
+        const chains = await first.nft.chains(family);
+        if (family !== 'ip' || chains === undefined || !isFirst) return chains;
+        isFirst = false;
+        return listing(chains);
+      },
+    });
+    const second = setUp(t, { nft });
+    second.ask({ 1: ['10.0.0.1', '10.0.0.2'] });
+    await second.advance(2000);
+    assert.ok(second.told.includes('ip reloaded start'));
+    assert.deepEqual(first.nft.tried.slice(before), []);
+    assert.equal(first.nft.rules('ip', 'foreign'), undefined);
+  });
+}
+
 test('what another owner left stays until all owners have said what they want', async (t) => {
   const first = setUp(t);
   first.ask({ 1: ['10.0.0.1'], 2: ['10.0.0.2'] });
